@@ -1,0 +1,2 @@
+//! Device trees turned into validated, typed configuration.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Stage-2 page tables over any table memory and TLB.
+#![no_std]
