@@ -114,6 +114,6 @@ fn registers_are_those_of_another_implementation() {
                 (Ok(_), None) => assert!(LOOSER.contains(&function), "{regs:x?}"),
             }
         }
-        assert!(agreed > 10, "{function:#x}: only {agreed} calls could be compared");
+        assert!(agreed >= 5, "{function:#x}: only {agreed} calls could be compared");
     }
 }
