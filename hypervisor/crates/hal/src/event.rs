@@ -72,9 +72,20 @@ pub enum Action {
         entry: Entry,
         /// The address spaces it sees.
         roots: Stage2Roots,
+        /// Whether interrupts of the normal world stop it.
+        foreign: ForeignInterrupts,
     },
     /// Do nothing for ever: the machine cannot go on. The reason has been logged.
     Halt,
+}
+
+/// Says what becomes of interrupts of the normal world while an execution context runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignInterrupts {
+    /// They stop it: the next event may be [`Event::Interrupt`] with [`InterruptLine::Foreign`].
+    Taken,
+    /// They stay pending in the interrupt controller until the normal world runs again.
+    Masked,
 }
 
 /// Says how an execution context goes on.

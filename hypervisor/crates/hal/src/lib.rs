@@ -11,5 +11,7 @@
 mod event;
 mod platform;
 
-pub use event::{Action, Entry, Event, InterruptLine, Stage2Roots, Trap, TrapKind, VcpuStart};
+pub use event::{
+    Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind, VcpuStart,
+};
 pub use platform::{AccessError, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
