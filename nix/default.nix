@@ -3,11 +3,19 @@
 { system ? "x86_64-linux" }:
 let
   lib = import ./lib { inherit system; };
+  inherit (lib) sysroots sources;
+
+  # One vendor directory per Cargo.lock, named by the folder it lies in.
+  vendors = builtins.mapAttrs (folder: _: lib.vendor (../. + "/${folder}/Cargo.lock")) {
+    hypervisor = null;
+  };
+
+  packages = {
+    rust-core = import ./rust-core.nix { inherit lib sysroots; };
+  };
 in
 {
-  inherit lib;
-  vendors = { };
-  packages = { };
+  inherit lib vendors packages;
   checks = { };
   apps = { };
 }
