@@ -116,8 +116,7 @@ let
   checkEntry =
     p:
     let
-      bad =
-        condition: text: if condition then [ "partition ${p.name}: ${text}" ] else [ ];
+      bad = condition: text: if condition then [ "partition ${p.name}: ${text}" ] else [ ];
       isNumber = number p.loadAddress != null && number p.size != null;
     in
     bad (match "[a-z][a-z0-9-]*" p.name == null) "a name is lower case letters, digits and '-'"
@@ -149,7 +148,13 @@ let
     if entryErrors != [ ] then
       entryErrors
     else
-      (if length partitions > 8 then [ "TF-A takes at most 8 partitions, the table has ${toString (length partitions)}" ] else [ ])
+      (
+        if length partitions > 8 then
+          [ "TF-A takes at most 8 partitions, the table has ${toString (length partitions)}" ]
+        else
+          [ ]
+      )
+      ++ (if cpus > 8 then [ "there are at most 8 CPUs, not ${toString cpus}" ] else [ ])
       ++ map ({ first, second }: "${first.name} and ${second.name} overlap in memory") (
         filter ({ first, second }: overlap first second) (pairs regions)
       )
@@ -174,144 +179,150 @@ let
 
   # A 64-bit cell pair of an address or a size below 4 GiB.
   cells = value: "0x0 ${value}";
-in
-checked {
-  names = map (p: p.name) partitions;
 
-  # Keys as TF-A's tools/sptool/sp_mk_generator.py reads them. A "uuid" here
-  # spares the tool from finding it in the manifest's source text. "size" is
-  # ours: the package has to fit in it.
-  spLayout = toJSON (
-    listToAttrs (
+  texts = {
+    names = map (p: p.name) partitions;
+
+    # Keys as TF-A's tools/sptool/sp_mk_generator.py reads them. A "uuid" here
+    # spares the tool from finding it in the manifest's source text. "size" is
+    # ours: the package has to fit in it.
+    spLayout = toJSON (
+      listToAttrs (
+        map (p: {
+          inherit (p) name;
+          value = {
+            image = {
+              file = "${p.name}.bin";
+              offset = imageOffset;
+            };
+            pm = "${p.name}.dts";
+            inherit (p) uuid size;
+            physical-load-address = p.loadAddress;
+          };
+        }) partitions
+      )
+    );
+
+    # BL2 takes the child nodes in order; the first is SP_PKG1. The UUID is the
+    # text form, and names the package in the FIP.
+    tbFwConfig = ''
+      /dts-v1/;
+
+      / {
+      	secure-partitions {
+      		compatible = "arm,sp";
+
+      ${eachPartition (p: ''
+        		${p.name} {
+        			uuid = "${p.uuid}";
+        			load-address = <${p.loadAddress}>;
+        			owner = "SiP";
+        		};
+      '')}
+      	};
+      };
+    '';
+
+    # "attribute" is the SPMD's. It refuses a version above its own: TF-A 2.12
+    # speaks FF-A 1.2, and with more it would boot without any SPM. The rest is
+    # for the SPMC, in the form that Hafnium gave it:
+    #   hypervisor/vmN  a partition; its FF-A id is 0x8000 + N. Where its package
+    #                   was loaded, how much memory follows, how many vCPUs
+    #   cpus            reg is the MPIDR affinity; as many as can come up
+    #   memory@         "memory": secure RAM, of which partitions may be given;
+    #                   "ns-memory": RAM of the normal world, which it may share;
+    #                   "device-memory": devices that a partition may claim
+    spmcManifest = ''
+      /dts-v1/;
+
+      / {
+      	compatible = "arm,ffa-core-manifest-1.0";
+      	#address-cells = <2>;
+      	#size-cells = <2>;
+
+      	attribute {
+      		spmc_id = <0x8000>;
+      		maj_ver = <1>;
+      		min_ver = <2>;
+      		exec_state = <0>; /* AArch64 */
+      		load_address = <${cells spmc.base}>;
+      		entrypoint = <${cells spmc.base}>;
+      		binary_size = <${spmc.size}>;
+      	};
+
+      	hypervisor {
+      		compatible = "hafnium,hafnium";
+
+      ${eachPartition (p: ''
+        		vm${toString (p.index + 1)} {
+        			is_ffa_partition;
+        			debug_name = "${p.name}";
+        			load_address = <${p.loadAddress}>;
+        			vcpu_count = <${toString p.contexts}>;
+        			mem_size = <${p.size}>;
+        		};
+      '')}
+      	};
+
+      	cpus {
+      		#address-cells = <2>;
+      		#size-cells = <0>;
+
+      ${concatStringsSep "\n" (
+        genList (i: ''
+          		cpu@${toString i} {
+          			device_type = "cpu";
+          			reg = <0x0 0x${toString i}>;
+          			enable-method = "psci";
+          		};
+        '') cpus
+      )}
+      	};
+
+      	memory@e100000 {
+      		device_type = "memory";
+      		reg = <${cells secureDram.base} ${cells secureDram.size}>;
+      	};
+
+      	memory@40000000 {
+      		device_type = "ns-memory";
+      		reg = <${cells nonSecureDram.base} ${cells nonSecureDram.size}>;
+      	};
+
+      	/* The PL031 clock, the secure PL011 and the secure GPIO. */
+      	memory@9010000 {
+      		device_type = "device-memory";
+      		reg = <0x0 0x09010000 0x0 0x1000>,
+      		      <0x0 0x09040000 0x0 0x1000>,
+      		      <0x0 0x090b0000 0x0 0x1000>;
+      	};
+      };
+    '';
+
+    # The partition's own manifest.dts says how it behaves. What the table knows
+    # is laid over it, so that no address stands in two places.
+    partitionManifests = listToAttrs (
       map (p: {
         inherit (p) name;
-        value = {
-          image = {
-            file = "${p.name}.bin";
-            offset = imageOffset;
+        value = ''
+          /include/ "${manifestFile p.name}"
+
+          / {
+          	description = "${p.name}";
+          	uuid = <${uuidWords p.uuid}>;
+          	execution-ctx-count = <${toString p.contexts}>;
+          	load-address = <${p.loadAddress}>;
+          	mem-size = <${p.size}>;
+          	entrypoint-offset = <${imageOffset}>;
+          	boot-order = <${toString p.index}>;
           };
-          pm = "${p.name}.dts";
-          inherit (p) uuid size;
-          physical-load-address = p.loadAddress;
-        };
-      }) partitions
-    )
-  );
-
-  # BL2 takes the child nodes in order; the first is SP_PKG1. The UUID is the
-  # text form, and names the package in the FIP.
-  tbFwConfig = ''
-    /dts-v1/;
-
-    / {
-    	secure-partitions {
-    		compatible = "arm,sp";
-
-    ${eachPartition (p: ''
-      		${p.name} {
-      			uuid = "${p.uuid}";
-      			load-address = <${p.loadAddress}>;
-      			owner = "SiP";
-      		};
-    '')}
-    	};
-    };
-  '';
-
-  # "attribute" is the SPMD's. It refuses a version above its own: TF-A 2.12
-  # speaks FF-A 1.2, and with more it would boot without any SPM. The rest is
-  # for the SPMC, in the form that Hafnium gave it:
-  #   hypervisor/vmN  a partition; its FF-A id is 0x8000 + N. Where its package
-  #                   was loaded, how much memory follows, how many vCPUs
-  #   cpus            reg is the MPIDR affinity; as many as can come up
-  #   memory@         "memory": secure RAM, of which partitions may be given;
-  #                   "ns-memory": RAM of the normal world, which it may share;
-  #                   "device-memory": devices that a partition may claim
-  spmcManifest = ''
-    /dts-v1/;
-
-    / {
-    	compatible = "arm,ffa-core-manifest-1.0";
-    	#address-cells = <2>;
-    	#size-cells = <2>;
-
-    	attribute {
-    		spmc_id = <0x8000>;
-    		maj_ver = <1>;
-    		min_ver = <2>;
-    		exec_state = <0>; /* AArch64 */
-    		load_address = <${cells spmc.base}>;
-    		entrypoint = <${cells spmc.base}>;
-    		binary_size = <${spmc.size}>;
-    	};
-
-    	hypervisor {
-    		compatible = "hafnium,hafnium";
-
-    ${eachPartition (p: ''
-      		vm${toString (p.index + 1)} {
-      			is_ffa_partition;
-      			debug_name = "${p.name}";
-      			load_address = <${p.loadAddress}>;
-      			vcpu_count = <${toString p.contexts}>;
-      			mem_size = <${p.size}>;
-      		};
-    '')}
-    	};
-
-    	cpus {
-    		#address-cells = <2>;
-    		#size-cells = <0>;
-
-    ${concatStringsSep "\n" (
-      genList (i: ''
-        		cpu@${toString i} {
-        			device_type = "cpu";
-        			reg = <0x0 0x${toString i}>;
-        			enable-method = "psci";
-        		};
-      '') cpus
-    )}
-    	};
-
-    	memory@e100000 {
-    		device_type = "memory";
-    		reg = <${cells secureDram.base} ${cells secureDram.size}>;
-    	};
-
-    	memory@40000000 {
-    		device_type = "ns-memory";
-    		reg = <${cells nonSecureDram.base} ${cells nonSecureDram.size}>;
-    	};
-
-    	/* The PL031 clock, the secure PL011 and the secure GPIO. */
-    	memory@9010000 {
-    		device_type = "device-memory";
-    		reg = <0x0 0x09010000 0x0 0x1000>,
-    		      <0x0 0x09040000 0x0 0x1000>,
-    		      <0x0 0x090b0000 0x0 0x1000>;
-    	};
-    };
-  '';
-
-  # The partition's own manifest.dts says how it behaves. What the table knows
-  # is laid over it, so that no address stands in two places.
-  partitionManifests = listToAttrs (
-    map (p: {
-      inherit (p) name;
-      value = ''
-        /include/ "${manifestFile p.name}"
-
-        / {
-        	description = "${p.name}";
-        	uuid = <${uuidWords p.uuid}>;
-        	execution-ctx-count = <${toString p.contexts}>;
-        	load-address = <${p.loadAddress}>;
-        	mem-size = <${p.size}>;
-        	entrypoint-offset = <${imageOffset}>;
-        	boot-order = <${toString p.index}>;
-        };
-      '';
-    }) indexed
-  );
+        '';
+      }) indexed
+    );
+  };
+in
+{
+  # What is wrong with the table, in words; nothing else can be had then.
+  inherit errors;
 }
+// builtins.mapAttrs (_: checked) texts
