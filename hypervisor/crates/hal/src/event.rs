@@ -1,0 +1,124 @@
+//! What can happen to a processing element, and what can be done with it next.
+
+use tantalum_types::{CallRegisters, Ipa, Pa, VcpuId};
+
+/// Names what a processing element came back with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The processing element was started, by a cold boot or by the normal world's CPU_ON.
+    Started,
+    /// A call has come from the SPMD: one of the normal world's that it forwards, or its own.
+    NormalWorldCall(CallRegisters),
+    /// The running execution context has executed SMC or HVC.
+    PartitionCall(CallRegisters),
+    /// The running execution context has done what it may not; it stopped at the instruction that did.
+    PartitionTrap(Trap),
+    /// A physical interrupt was signalled while an execution context ran; it stopped between instructions.
+    Interrupt(InterruptLine),
+}
+
+/// Names the line on which a physical interrupt is signalled to S-EL2 (GICv3, section 4.6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptLine {
+    /// IRQ: an interrupt of Secure Group 1, for a partition or for the SPMC.
+    Secure,
+    /// FIQ: an interrupt of Non-secure Group 1, for the normal world, or of Group 0, for EL3.
+    Foreign,
+}
+
+/// Describes why an execution context cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// What it did.
+    pub kind: TrapKind,
+    /// Where: the address of the instruction in its own virtual address space.
+    pub pc: u64,
+    /// ESR_EL2 as the machine reported it, for the log.
+    pub syndrome: u64,
+}
+
+/// Names what an execution context did that it may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrapKind {
+    /// It read or wrote memory that stage 2 does not let it.
+    DataAbort {
+        /// The page it reached for.
+        address: Ipa,
+        /// Whether it wrote.
+        write: bool,
+    },
+    /// It fetched an instruction from memory that stage 2 does not let it execute.
+    InstructionAbort {
+        /// The page it reached for.
+        address: Ipa,
+    },
+    /// It used an instruction or a system register that is not offered to partitions.
+    Instruction,
+    /// A System Error was taken while it ran.
+    SystemError,
+}
+
+/// Names what a processing element shall do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Call the SPMD with these registers, which ends the SPMC's turn; the next event is what the call
+    /// brings back.
+    CallNormalWorld(CallRegisters),
+    /// Run an execution context until it calls, traps or is interrupted.
+    Run {
+        /// The execution context.
+        vcpu: VcpuId,
+        /// How it goes on.
+        entry: Entry,
+        /// The address spaces it sees.
+        roots: Stage2Roots,
+        /// Whether interrupts of the normal world stop it.
+        foreign: ForeignInterrupts,
+    },
+    /// Do nothing for ever: the machine cannot go on. The reason has been logged.
+    Halt,
+}
+
+/// Says what becomes of interrupts of the normal world while an execution context runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignInterrupts {
+    /// They stop it: the next event may be [`Event::Interrupt`] with [`InterruptLine::Foreign`].
+    Taken,
+    /// They stay pending in the interrupt controller until the normal world runs again.
+    Masked,
+}
+
+/// Says how an execution context goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// From the beginning, with nothing left of an earlier life.
+    Start(VcpuStart),
+    /// Behind its call, with these registers as the answer.
+    Answer(CallRegisters),
+    /// Where it was interrupted, with every register as it was.
+    Resume,
+}
+
+/// Describes an execution context that begins; every register not named here is zero or has its reset value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VcpuStart {
+    /// The first instruction. Stage 1 is off, so this is an address of the Secure IPA space.
+    pub entry_point: Ipa,
+    /// Which of x0 to x3 holds the boot information, from 0 (FF-A 1.1, section 5.4).
+    pub boot_info_register: usize,
+    /// The address of the boot information, or 0 where there is none.
+    pub boot_info: u64,
+    /// What MPIDR_EL1 shall read as, without its RES1 bit.
+    pub mpidr: u64,
+}
+
+/// Names the stage-2 translation of a partition: one root for each of the two IPA spaces, which share a VMID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage2Roots {
+    /// The translation table of the Secure IPA space (VSTTBR_EL2).
+    pub secure: Pa,
+    /// The translation table of the Non-secure IPA space (VTTBR_EL2).
+    pub non_secure: Pa,
+    /// The VMID that tags both in the TLBs, never zero.
+    pub vmid: u16,
+}

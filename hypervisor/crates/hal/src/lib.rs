@@ -1,0 +1,17 @@
+//! What the hypervisors ask of a machine.
+//!
+//! The hypervisors are functions from an [`Event`] on a processing element to an [`Action`] for it. A machine
+//! carries each action out and comes back with the next event; in between it is asked for small services
+//! through [`Platform`]. There are two machines: the real one (`tantalum-aarch64` and a board) and the one on
+//! the host (`tantalum-sim`).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod event;
+mod platform;
+
+pub use event::{
+    Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind, VcpuStart,
+};
+pub use platform::{AccessError, PhysicalMemory, Platform, TableMemory, Tlb, VmId};

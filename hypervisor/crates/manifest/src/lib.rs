@@ -1,0 +1,26 @@
+//! Device trees turned into validated, typed configuration.
+//!
+//! Three things are read at boot: the SPMC's own manifest, the header of each partition's package, and the
+//! partition's manifest in it. Whatever is wrong with one of them becomes a [`ManifestError`] that names the
+//! field and says what would be right. A field that is not known is an error as well, so that a typing error
+//! cannot silently switch a restriction off.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
+
+mod check;
+mod error;
+mod package;
+mod partition;
+mod spmc;
+
+pub use check::check_partition;
+pub use error::{ManifestError, Name};
+pub use package::Package;
+pub use partition::{
+    DeviceInterrupt, DeviceRegion, MAX_DEVICE_REGIONS, MAX_INTERRUPTS, MAX_MEMORY_REGIONS, MAX_UUIDS,
+    ManagedExitLine, MemoryRegion, Messaging, NsInterruptsAction, OtherSecureInterruptsAction,
+    PartitionManifest, RegionAttributes, RxTxBuffers, VmAvailability,
+};
+pub use spmc::{MAX_REGIONS, PartitionEntry, SpmcManifest};

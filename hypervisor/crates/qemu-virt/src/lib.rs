@@ -1,0 +1,2 @@
+//! The QEMU virt board: addresses and devices.
+#![no_std]

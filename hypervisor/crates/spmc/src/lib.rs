@@ -1,0 +1,2 @@
+//! The Secure Partition Manager Core as a function from events to actions.
+#![no_std]

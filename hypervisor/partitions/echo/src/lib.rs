@@ -1,0 +1,2 @@
+//! Secure Partition that echoes direct messages.
+#![no_std]

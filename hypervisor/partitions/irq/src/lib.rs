@@ -1,0 +1,2 @@
+//! Secure Partition that owns a secure interrupt.
+#![no_std]

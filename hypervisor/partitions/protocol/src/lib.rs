@@ -1,0 +1,2 @@
+//! The messages that the test partitions answer.
+#![no_std]

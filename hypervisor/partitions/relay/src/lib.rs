@@ -1,0 +1,2 @@
+//! Secure Partition that relays direct messages.
+#![no_std]

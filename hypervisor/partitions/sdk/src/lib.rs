@@ -1,0 +1,2 @@
+//! Write a Secure Partition in Rust.
+#![no_std]
