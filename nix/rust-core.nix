@@ -34,7 +34,7 @@ lib.build {
     edition = "2024"
     [profile.release]
     panic = "abort"
-    # Debug information for backtraces and gdb, and overflow checks off: as in Rust's own releases.
+    # For gdb and for the source lines in a disassembly.
     debug = 1
     TOML
     echo '#![no_std]' > empty/src/lib.rs

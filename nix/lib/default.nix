@@ -34,4 +34,6 @@ in
   inherit build;
   source = import ./source.nix;
   vendor = import ./vendor.nix { inherit fetch build; sysroot = sysroots.base; };
+  cargo = import ./cargo.nix { inherit build; sysroot = sysroots.rust; };
+  call = import ./call.nix;
 }
