@@ -4,11 +4,11 @@
   lib,
   sysroots,
   sources,
-  # Another tree or tarball instead of the pinned one, for instance a checkout of
-  # AOSP's android16-6.12:
-  #   kernel.override { overrideSource = /src/common-android16-6.12; }
+  # Another tree or tarball instead of the pinned one. A checkout of AOSP's
+  # android16-6.12 is this line where the package is called:
+  #   overrideSource = /path/to/common-android16-6.12;
   overrideSource ? null,
-}@inputs:
+}:
 
 lib.build {
   name = "kernel";

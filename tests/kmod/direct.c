@@ -56,10 +56,10 @@ static void expect_own_context(const struct partition *sp)
 {
 	u64 own = sp->contexts > 1 ? MPIDR_AFFINITY_LEVEL(read_cpuid_mpidr(), 0) :
 				     0;
-	struct ffa_regs reply = ffa_direct64(sp->id, CMD_IDENTITY);
+	struct ffa_regs reply;
 
-	expect_eq(reply.x[3], 0, "IDENTITY of %s on CPU %d", sp->name,
-		  smp_processor_id());
+	if (!ask(&reply, sp, CMD_IDENTITY))
+		return;
 	expect_eq(MPIDR_AFFINITY_LEVEL(reply.x[7], 0), own,
 		  "context of %s that CPU %d runs", sp->name,
 		  smp_processor_id());
@@ -143,14 +143,10 @@ static bool do_exchange(struct exchange *state, int sp, bool check)
 {
 	const struct partition *partition = &partitions[sp];
 	u64 value = state->next++ << 32 | partition->id;
-	struct ffa_regs request, reply;
+	struct ffa_regs reply;
 
-	request = ffa_request64(partition->id, CMD_EXCHANGE, value);
-	reply = ffa_direct(&request, NULL);
-	if (!expect_response(&request, &reply, "EXCHANGE with %s",
-			     partition->name))
+	if (!ask(&reply, partition, CMD_EXCHANGE, value))
 		return false;
-	expect_eq(reply.x[3], 0, "result of EXCHANGE with %s", partition->name);
 	if (check) {
 		expect_eq(reply.x[4], state->kept[sp], "value kept by %s",
 			  partition->name);
@@ -306,17 +302,19 @@ void direct_refused(void)
 	struct ffa_regs reply;
 	int cpu, sp;
 
-	for (sp = 0; sp < PARTITION_COUNT; sp++)
-		counts[sp] = ffa_direct64(partitions[sp].id, CMD_EXCHANGE).x[5];
+	for (sp = 0; sp < PARTITION_COUNT; sp++) {
+		if (!ask(&reply, &partitions[sp], CMD_EXCHANGE))
+			return;
+		counts[sp] = reply.x[5];
+	}
 
 	for_each_online_cpu(cpu)
 		run_on_cpu(cpu, refused_on_this_cpu, NULL);
 
 	/* What they counted before, they go on from. */
-	for (sp = 0; sp < PARTITION_COUNT; sp++) {
-		reply = ffa_direct64(partitions[sp].id, CMD_EXCHANGE);
-		expect_eq(reply.x[5], counts[sp] + 1,
-			  "EXCHANGEs counted by %s after refusals",
-			  partitions[sp].name);
-	}
+	for (sp = 0; sp < PARTITION_COUNT; sp++)
+		if (ask(&reply, &partitions[sp], CMD_EXCHANGE))
+			expect_eq(reply.x[5], counts[sp] + 1,
+				  "EXCHANGEs counted by %s after refusals",
+				  partitions[sp].name);
 }

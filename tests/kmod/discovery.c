@@ -37,26 +37,24 @@ static void version_of_partition(const struct partition *sp)
 	u32 negotiated;
 	int i;
 
-	reply = ffa_direct64(sp->id, CMD_IDENTITY);
-	if (!expect_eq(reply.x[3], 0, "IDENTITY of %s", sp->name))
+	if (!ask(&reply, sp, CMD_IDENTITY))
 		return;
 	negotiated = reply.x[6];
 	expect_true(ffa_is_version(negotiated), "version 0x%x that %s sees",
 		    negotiated, sp->name);
 
 	for (i = 0; i < ARRAY_SIZE(refused); i++) {
-		reply = ffa_direct64(sp->id, CMD_RAW, FFA_VERSION,
-				     refused[i].version);
-		expect_eq(reply.x[3], 0, "RAW FFA_VERSION from %s", sp->name);
+		if (!ask(&reply, sp, CMD_RAW, FFA_VERSION, refused[i].version))
+			return;
 		expect_eq((u32)reply.x[4], (u32)FFA_RET_NOT_SUPPORTED,
 			  "FFA_VERSION(0x%x) from %s: %s", refused[i].version,
 			  sp->name, refused[i].what);
 	}
 
 	/* None of that changed what was negotiated. */
-	reply = ffa_direct64(sp->id, CMD_IDENTITY);
-	expect_eq(reply.x[6], negotiated, "version that %s sees after refusals",
-		  sp->name);
+	if (ask(&reply, sp, CMD_IDENTITY))
+		expect_eq(reply.x[6], negotiated,
+			  "version that %s sees after refusals", sp->name);
 }
 
 void version_negotiation(void)
@@ -129,7 +127,7 @@ static void ids_on_this_cpu(void *unused)
 
 void ids(void)
 {
-	struct ffa_regs request, reply;
+	struct ffa_regs reply;
 	int cpu, i;
 
 	for_each_online_cpu(cpu)
@@ -139,24 +137,23 @@ void ids(void)
 	for (i = 0; i < PARTITION_COUNT; i++) {
 		const struct partition *sp = &partitions[i];
 
-		request = ffa_request64(sp->id, CMD_IDENTITY);
-		reply = ffa_direct(&request, NULL);
-		if (!expect_response(&request, &reply, "IDENTITY of %s", sp->name))
+		if (!ask(&reply, sp, CMD_IDENTITY))
 			continue;
-		expect_eq(reply.x[3], 0, "result of IDENTITY of %s", sp->name);
 		expect_eq(reply.x[4], sp->id, "id that %s sees", sp->name);
 		expect_eq(reply.x[5], SPMC_ID, "SPMC's id that %s sees", sp->name);
 
-		reply = ffa_direct64(sp->id, CMD_RAW, FFA_ID_GET);
-		expect_eq((u32)reply.x[4], FFA_SUCCESS, "FFA_ID_GET from %s",
-			  sp->name);
-		expect_eq((u32)reply.x[6], sp->id, "FFA_ID_GET w2 from %s",
-			  sp->name);
-		reply = ffa_direct64(sp->id, CMD_RAW, FFA_SPM_ID_GET);
-		expect_eq((u32)reply.x[4], FFA_SUCCESS, "FFA_SPM_ID_GET from %s",
-			  sp->name);
-		expect_eq((u32)reply.x[6], SPMC_ID, "FFA_SPM_ID_GET w2 from %s",
-			  sp->name);
+		if (ask(&reply, sp, CMD_RAW, FFA_ID_GET)) {
+			expect_eq((u32)reply.x[4], FFA_SUCCESS,
+				  "FFA_ID_GET from %s", sp->name);
+			expect_eq((u32)reply.x[6], sp->id,
+				  "w2 of FFA_ID_GET from %s", sp->name);
+		}
+		if (ask(&reply, sp, CMD_RAW, FFA_SPM_ID_GET)) {
+			expect_eq((u32)reply.x[4], FFA_SUCCESS,
+				  "FFA_SPM_ID_GET from %s", sp->name);
+			expect_eq((u32)reply.x[6], SPMC_ID,
+				  "w2 of FFA_SPM_ID_GET from %s", sp->name);
+		}
 	}
 }
 
@@ -295,9 +292,10 @@ static void features_of_host(void)
 /* FFA_FEATURES made by a partition: 0 or the error code. */
 static int partition_feature(const struct partition *sp, u32 id, u32 input)
 {
-	struct ffa_regs reply = ffa_direct64(sp->id, CMD_FEATURES, id, input);
+	struct ffa_regs reply;
 
-	if (!expect_eq(reply.x[3], 0, "FEATURES of %s", sp->name))
+	/* A number that no answer has. */
+	if (!ask(&reply, sp, CMD_FEATURES, id, input))
 		return S32_MAX;
 	return (int)reply.x[4];
 }

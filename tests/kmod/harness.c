@@ -144,6 +144,16 @@ bool check_response(struct where where, const struct ffa_regs *request,
 	return false;
 }
 
+bool check_answer(struct where where, const struct ffa_regs *request,
+		  struct ffa_regs *reply, const char *partition)
+{
+	*reply = ffa_direct(request, NULL);
+	return check_response(where, request, reply, "command 0x%llx to %s",
+			      request->x[3], partition) &&
+	       check_eq(where, reply->x[3], 0, "result of command 0x%llx by %s",
+			request->x[3], partition);
+}
+
 struct cpu_work {
 	void (*fn)(void *argument);
 	void *argument;

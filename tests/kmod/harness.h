@@ -73,6 +73,19 @@ struct where {
 #define expect_response(request, reply, ...) \
 	check_response(HERE, (request), (reply), __VA_ARGS__)
 
+/*
+ * ask(&reply, partition, x3, ...): sends a command of protocol.h as a 64-bit
+ * request and expects a response with result zero.
+ */
+#define ask(reply, sp, ...)                                         \
+	({                                                          \
+		const struct ffa_regs command_ =                    \
+			ffa_request64((sp)->id, __VA_ARGS__);       \
+		check_answer(HERE, &command_, (reply), (sp)->name); \
+	})
+
+bool check_answer(struct where where, const struct ffa_regs *request,
+		  struct ffa_regs *reply, const char *partition);
 __printf(4, 5) bool check_true(struct where where, bool holds,
 			       const char *condition, const char *what, ...);
 __printf(4, 5) bool check_eq(struct where where, u64 actual, u64 expected,
