@@ -1,2 +1,43 @@
 //! The Secure Partition Manager Core as a function from events to actions.
+//!
+//! [`Spmc::handle`] takes what happened on a processing element and says what shall happen there next. It
+//! touches the machine only through `tantalum_hal`, so all of it runs on the host as well.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `spmc` | the SPMC itself: what it knows, how it is built at boot, where events arrive |
+//! | `normal_world`, `partition_call` | which calls each kind of caller may make |
+//! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
+//! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
+//! | `direct` | direct requests and responses |
+//! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
+//! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
+//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
+//!
+//! Locks: the mailbox of an endpoint, and an execution context. Nobody holds two of them at a time, with one
+//! exception: an execution context that logs holds its own lock while the machine takes the log's.
+
 #![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
+mod common;
+mod console;
+mod direct;
+mod discovery;
+mod endpoint;
+mod features;
+mod interrupt;
+mod mailbox;
+mod normal_world;
+mod partition;
+mod partition_call;
+mod power;
+mod schedule;
+mod spmc;
+mod vcpu;
+mod version;
+
+pub use partition::TABLE_PAGES;
+pub use spmc::{Cpu, Spmc};
+pub use version::SPMC_VERSION;

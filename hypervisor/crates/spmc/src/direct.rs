@@ -1,0 +1,116 @@
+//! Direct requests and responses (FF-A 1.2, chapter 7).
+
+use tantalum_ffa::{Call, DirectMessage, Status};
+use tantalum_hal::{Action, Entry};
+use tantalum_types::{EndpointId, VcpuId};
+
+use crate::partition::{Partition, Running};
+use crate::spmc::{Cpu, Spmc};
+use crate::vcpu::{Origin, RunModel};
+
+impl Spmc {
+    /// Carries a direct request of the normal world to a partition.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if the sender or the receiver is none, DENIED if the receiver takes no direct
+    /// requests, BUSY if it is at work, ABORTED if it has been stopped.
+    #[inline]
+    pub(crate) fn request_from_normal_world(
+        &self,
+        cpu: &mut Cpu,
+        message: &DirectMessage,
+    ) -> Result<Action, Status> {
+        // No virtual machine is known, so nobody else can have sent it. Framework messages that a hypervisor
+        // may send are about virtual machines.
+        if message.sender != EndpointId::HYPERVISOR || message.framework.is_some() {
+            return Err(Status::InvalidParameters);
+        }
+        let (_, callee) = self.receiver(cpu, message.receiver)?;
+        self.enter(cpu, callee, Origin::NormalWorld(message.sender), message)
+    }
+
+    /// Carries a direct request of one partition to another.
+    ///
+    /// # Errors
+    /// As [`Spmc::request_from_normal_world`]; DENIED as well if the caller's manifest does not let it send, or
+    /// if the receiver itself waits for this chain.
+    pub(crate) fn request_from_partition(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        message: &DirectMessage,
+    ) -> Result<Action, Status> {
+        let own = message.sender == caller.partition.id();
+        if !own || message.receiver == message.sender || message.framework.is_some() {
+            return Err(Status::InvalidParameters);
+        }
+        if !message.receiver.is_secure() {
+            // The normal world is never the servant of a partition.
+            return Err(Status::InvalidParameters);
+        }
+        if !caller.partition.manifest().messaging.sends_direct {
+            return Err(Status::Denied);
+        }
+        let (partition, callee) = self.receiver(cpu, message.receiver)?;
+        let action = self.enter(cpu, callee, Origin::Partition(caller.id), message).map_err(|status| {
+            let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
+            if cycle { Status::Denied } else { status }
+        })?;
+        // Nobody else changes the state of an execution context that runs here.
+        caller.vcpu()?.block(callee)?;
+        Ok(action)
+    }
+
+    /// Carries the answer of the execution context that runs to whoever asked it.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if the message is not from the caller to who asked, DENIED if nobody did.
+    #[inline]
+    pub(crate) fn response(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        message: &DirectMessage,
+    ) -> Result<Action, Status> {
+        if message.sender != caller.partition.id() || message.framework.is_some() {
+            return Err(Status::InvalidParameters);
+        }
+        let origin = caller.vcpu()?.respond(message.receiver)?;
+        let registers = Call::DirectResponse(*message).encode();
+        Ok(match origin {
+            Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
+            Origin::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
+        })
+    }
+
+    /// Returns the partition `id` and the execution context of it that serves requests on this processing
+    /// element.
+    #[inline]
+    fn receiver(&self, cpu: &Cpu, id: EndpointId) -> Result<(&Partition, VcpuId), Status> {
+        let partition = self.partition_by_id(id).ok_or(Status::InvalidParameters)?;
+        if partition.is_aborted() {
+            return Err(Status::Aborted);
+        }
+        if !partition.manifest().messaging.receives_direct {
+            return Err(Status::Denied);
+        }
+        let vcpu = partition.vcpu_on(cpu.index()).ok_or(Status::InvalidParameters)?;
+        Ok((partition, vcpu))
+    }
+
+    /// Gives the processing element to `callee` so that it answers `message`.
+    #[inline]
+    fn enter(
+        &self,
+        cpu: &mut Cpu,
+        callee: VcpuId,
+        origin: Origin,
+        message: &DirectMessage,
+    ) -> Result<Action, Status> {
+        let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
+        let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
+        vcpu.enter(RunModel::DirectRequest { origin })?;
+        drop(vcpu);
+        Ok(self.run(cpu, callee, Entry::Answer(Call::DirectRequest(*message).encode())))
+    }
+}

@@ -1,0 +1,84 @@
+//! What FFA_FEATURES answers: exactly the calls that this SPMC serves, to those it serves them.
+
+use tantalum_ffa::feature::{BufferGranularity, Query, rxtx_map_properties};
+use tantalum_ffa::{Status, Version, function as f};
+
+use crate::common::Caller;
+use crate::mailbox::MAX_BUFFER_PAGES;
+
+/// Says who can make a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offered {
+    /// Every endpoint.
+    All,
+    /// The normal world only.
+    NormalWorld,
+    /// Partitions only.
+    Partitions,
+    /// Partitions with more than one execution context only.
+    MultiProcessor,
+}
+
+/// Lists every call that is served.
+const CALLS: &[(u32, Offered)] = &[
+    (f::ERROR, Offered::All),
+    (f::SUCCESS_32, Offered::All),
+    (f::SUCCESS_64, Offered::All),
+    (f::INTERRUPT, Offered::All),
+    (f::VERSION, Offered::All),
+    (f::FEATURES, Offered::All),
+    (f::RX_RELEASE, Offered::All),
+    (f::RXTX_MAP_32, Offered::All),
+    (f::RXTX_MAP_64, Offered::All),
+    (f::RXTX_UNMAP, Offered::All),
+    (f::PARTITION_INFO_GET, Offered::All),
+    (f::ID_GET, Offered::All),
+    (f::SPM_ID_GET, Offered::All),
+    (f::MSG_WAIT, Offered::Partitions),
+    (f::RUN, Offered::NormalWorld),
+    (f::DIRECT_REQ_32, Offered::All),
+    (f::DIRECT_REQ_64, Offered::All),
+    (f::DIRECT_RESP_32, Offered::All),
+    (f::DIRECT_RESP_64, Offered::All),
+    (f::SECONDARY_EP_REGISTER_32, Offered::MultiProcessor),
+    (f::SECONDARY_EP_REGISTER_64, Offered::MultiProcessor),
+    (f::CONSOLE_LOG_32, Offered::Partitions),
+    (f::CONSOLE_LOG_64, Offered::Partitions),
+];
+
+/// Answers FFA_FEATURES of `caller` for the function or feature `id`: w2 and w3 of the answer.
+///
+/// # Errors
+/// NOT_SUPPORTED if it is not there for this caller, INVALID_PARAMETERS if the number means nothing or the
+/// input properties, which no served call has, are not zero.
+pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32; 2], Status> {
+    let function = match Query::new(id) {
+        Query::Function(function) => function,
+        // Every feature that has a number is an interrupt, and none is signalled to anybody yet.
+        Query::Feature(_) => return Err(Status::NotSupported),
+        Query::Malformed => return Err(Status::InvalidParameters),
+    };
+    let (_, offered) = CALLS.iter().find(|(call, _)| *call == function).ok_or(Status::NotSupported)?;
+    let reaches = match (offered, caller) {
+        (Offered::All, _)
+        | (Offered::NormalWorld, Caller::NormalWorld(_))
+        | (Offered::Partitions, Caller::Partition(_)) => true,
+        (Offered::MultiProcessor, Caller::Partition(partition)) => partition.is_multi_processor(),
+        (Offered::NormalWorld, Caller::Partition(_))
+        | (Offered::Partitions | Offered::MultiProcessor, Caller::NormalWorld(_)) => false,
+    };
+    if !reaches {
+        return Err(Status::NotSupported);
+    }
+    if input != 0 {
+        return Err(Status::InvalidParameters);
+    }
+    Ok(match function {
+        f::RXTX_MAP_32 | f::RXTX_MAP_64 => {
+            // Older callers take the high half for reserved.
+            let maximum = if caller.version() >= Version::V1_2 { MAX_BUFFER_PAGES } else { 0 };
+            [rxtx_map_properties(BufferGranularity::Size4K, maximum), 0]
+        }
+        _ => [0, 0],
+    })
+}

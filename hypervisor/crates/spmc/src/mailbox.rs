@@ -1,0 +1,126 @@
+//! The RX/TX buffers of an endpoint, and who owns its RX buffer (FF-A 1.1, section 7.2.2).
+
+use tantalum_ffa::Status;
+use tantalum_hal::{AccessError, PhysicalMemory};
+use tantalum_types::{Address, Pa, PageRange};
+
+/// Gives the largest RX or TX buffer in pages.
+pub(crate) const MAX_BUFFER_PAGES: u16 = 16;
+
+/// Says who may write the RX buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RxOwner {
+    /// The SPMC: it may deliver into it.
+    Producer,
+    /// The endpoint: it reads what was delivered until it calls FFA_RX_RELEASE.
+    Consumer,
+}
+
+/// Holds an endpoint's pair of buffers, if it has mapped one.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    buffers: Option<Buffers>,
+}
+
+/// Holds what is needed of a pair. The TX buffer is not: no call that is served reads one yet.
+#[derive(Debug)]
+struct Buffers {
+    rx: PageRange<Pa>,
+    rx_owner: RxOwner,
+    /// How many bytes of the RX buffer the last message has filled.
+    filled: u64,
+}
+
+impl Mailbox {
+    /// Builds a mailbox without buffers.
+    pub(crate) const fn new() -> Self {
+        Self { buffers: None }
+    }
+
+    /// Takes the buffers of an endpoint, which has been shown to own them.
+    ///
+    /// # Errors
+    /// DENIED if a pair is mapped already, INVALID_PARAMETERS if the two overlap.
+    pub(crate) fn map(&mut self, tx: PageRange<Pa>, rx: PageRange<Pa>) -> Result<(), Status> {
+        if self.buffers.is_some() {
+            return Err(Status::Denied);
+        }
+        if tx.overlaps(&rx) {
+            return Err(Status::InvalidParameters);
+        }
+        self.buffers = Some(Buffers { rx, rx_owner: RxOwner::Producer, filled: 0 });
+        Ok(())
+    }
+
+    /// Gives the buffers back to the endpoint; what was in them is no longer looked at.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if there are none.
+    pub(crate) fn unmap(&mut self) -> Result<(), Status> {
+        self.buffers.take().map(|_| ()).ok_or(Status::InvalidParameters)
+    }
+
+    /// Delivers `message` into the RX buffer, clears what an earlier one left there, and makes the endpoint its
+    /// owner.
+    ///
+    /// # Errors
+    /// DENIED if there is no buffer, BUSY if the endpoint still reads an earlier message, NO_MEMORY if the
+    /// message does not fit, ABORTED if the memory behind the buffer cannot be reached. Nothing has changed
+    /// hands then.
+    pub(crate) fn deliver(&mut self, message: &[u8], memory: &impl PhysicalMemory) -> Result<(), Status> {
+        let buffers = self.buffers.as_mut().ok_or(Status::Denied)?;
+        if buffers.rx_owner == RxOwner::Consumer {
+            return Err(Status::Busy);
+        }
+        let length = u64::try_from(message.len()).map_err(|_| Status::NoMemory)?;
+        if length > buffers.rx.size() {
+            return Err(Status::NoMemory);
+        }
+        memory.write(buffers.rx.start(), message).map_err(|_| Status::Aborted)?;
+        // What an earlier message left behind this one is none of the endpoint's business.
+        clear(memory, &buffers.rx, length, buffers.filled).map_err(|_| Status::Aborted)?;
+        buffers.filled = length;
+        buffers.rx_owner = RxOwner::Consumer;
+        Ok(())
+    }
+
+    /// Takes the RX buffer back from the endpoint.
+    ///
+    /// # Errors
+    /// DENIED if the endpoint does not own it or has none.
+    pub(crate) fn release(&mut self) -> Result<(), Status> {
+        match self.buffers.as_mut() {
+            Some(buffers) if buffers.rx_owner == RxOwner::Consumer => {
+                buffers.rx_owner = RxOwner::Producer;
+                Ok(())
+            }
+            _ => Err(Status::Denied),
+        }
+    }
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Writes zero to the bytes of `buffer` from `from` up to `to`.
+fn clear(
+    memory: &impl PhysicalMemory,
+    buffer: &PageRange<Pa>,
+    from: u64,
+    to: u64,
+) -> Result<(), AccessError> {
+    const ZEROS: [u8; 64] = [0; 64];
+    let mut at = from;
+    while at < to {
+        let left = to.saturating_sub(at);
+        let zeros = usize::try_from(left).ok().and_then(|left| ZEROS.get(..left)).unwrap_or(&ZEROS);
+        if let Some(address) = buffer.start().checked_add(at) {
+            memory.write(address, zeros)?;
+        }
+        at = at.saturating_add(64);
+    }
+    Ok(())
+}

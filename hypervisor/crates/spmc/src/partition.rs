@@ -1,0 +1,341 @@
+//! A Secure Partition: what its manifest says, its execution contexts and its address spaces.
+
+use core::error::Error;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use heapless::Vec;
+use spin::{Mutex, MutexGuard};
+use tantalum_ffa::boot_info::BootInfo;
+use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
+use tantalum_hal::{
+    AccessError, ForeignInterrupts, PhysicalMemory, Stage2Roots, TableMemory, Tlb, VcpuStart, VmId,
+};
+use tantalum_manifest::{ManifestError, NsInterruptsAction, Package, PartitionManifest};
+use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
+use tantalum_types::{
+    Address, AddressSpace, CpuIndex, EndpointId, Ipa, MAX_VCPUS, PAGE_SIZE, Pa, PageRange, PartitionIndex,
+    Uuid, VcpuId, VcpuIndex,
+};
+
+use crate::endpoint::Endpoint;
+use crate::vcpu::Vcpu;
+
+/// Counts the table pages for all partitions together.
+pub const TABLE_PAGES: usize = 64;
+
+/// Counts the table pages that one partition may have: an eighth, so that nobody can starve another.
+pub(crate) const TABLE_PAGES_PER_PARTITION: usize = TABLE_PAGES / tantalum_types::MAX_PARTITIONS;
+
+/// Is a Secure Partition.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    index: PartitionIndex,
+    manifest: PartitionManifest,
+    vcpus: Vec<Mutex<Vcpu>, MAX_VCPUS>,
+    /// The partition as a caller.
+    pub endpoint: Endpoint,
+    roots: Stage2Roots,
+    _tables: Mutex<Tables>,
+    boot_info: u64,
+    secondary_entry: AtomicU64,
+    aborted: AtomicBool,
+}
+
+/// Holds the translation of both IPA spaces. Whoever changes a mapping takes the lock around it.
+#[derive(Debug)]
+struct Tables {
+    _secure: Stage2,
+    _non_secure: Stage2,
+}
+
+/// Is an execution context that runs, together with its partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running<'a> {
+    /// The partition.
+    pub partition: &'a Partition,
+    /// The execution context.
+    pub id: VcpuId,
+}
+
+impl<'a> Running<'a> {
+    /// Locks the execution context.
+    ///
+    /// # Errors
+    /// ABORTED if the partition has no such one.
+    pub(crate) fn vcpu(&self) -> Result<MutexGuard<'a, Vcpu>, Status> {
+        self.partition.vcpu(self.id.index).ok_or(Status::Aborted)
+    }
+}
+
+/// Says why a partition cannot be built. The SPMC goes on without it.
+#[derive(Debug)]
+pub(crate) enum PartitionError {
+    /// Its package, its manifest, or how it fits with the others.
+    Manifest(ManifestError),
+    /// Its address spaces.
+    Stage2(Stage2Error),
+    /// Its memory is no RAM.
+    Memory(AccessError),
+    /// Its memory is not what the SPMC's manifest gives to partitions.
+    OutsideSecureMemory(PageRange<Pa>),
+    /// Its manifest has more bytes than the SPMC reads.
+    ManifestTooLarge(u64),
+    /// Its boot information does not fit.
+    BootInfo,
+    /// It asks for something that this SPMC cannot give yet.
+    Unsupported(&'static str),
+}
+
+impl fmt::Display for PartitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(error) => error.fmt(f),
+            Self::Stage2(error) => error.fmt(f),
+            Self::Memory(error) => error.fmt(f),
+            Self::OutsideSecureMemory(range) => write!(
+                f,
+                "its {} KiB at {} are not in a memory node of the SPMC's manifest",
+                range.size() >> 10,
+                range.start()
+            ),
+            Self::ManifestTooLarge(size) => {
+                write!(f, "its manifest has {size} bytes: at most 4096 are read")
+            }
+            Self::BootInfo => f.write_str("its boot information does not fit in a page"),
+            Self::Unsupported(what) => write!(f, "{what} is not supported: leave it out of the manifest"),
+        }
+    }
+}
+
+impl Error for PartitionError {}
+
+impl From<ManifestError> for PartitionError {
+    fn from(error: ManifestError) -> Self {
+        Self::Manifest(error)
+    }
+}
+
+impl From<Stage2Error> for PartitionError {
+    fn from(error: Stage2Error) -> Self {
+        Self::Stage2(error)
+    }
+}
+
+impl From<AccessError> for PartitionError {
+    fn from(error: AccessError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+impl Partition {
+    /// Builds partition `index` from its manifest, which has been checked: gives it its memory and nothing
+    /// else, and writes its boot information over the header of its package, which nobody needs any more.
+    ///
+    /// # Errors
+    /// Says why it cannot be built; the table pages that it took are lost to it, not to others.
+    pub(crate) fn new(
+        index: PartitionIndex,
+        manifest: PartitionManifest,
+        package: &Package,
+        pool: &mut TablePool<TABLE_PAGES>,
+        platform: &(impl PhysicalMemory + TableMemory + Tlb),
+    ) -> Result<Self, PartitionError> {
+        refuse_unsupported(&manifest)?;
+        // VMID 0 is left to mean nobody.
+        let vmid = VmId(index.as_u16().saturating_add(1));
+        let mut secure = Stage2::new(index, AddressSpace::Secure, vmid, pool, platform)?;
+        let non_secure = Stage2::new(index, AddressSpace::NonSecure, vmid, pool, platform)?;
+        secure.map(
+            manifest.memory.to_identical_ipa(),
+            manifest.memory,
+            Attributes::OWN_MEMORY,
+            pool,
+            platform,
+            platform,
+        )?;
+        let boot_info = match manifest.boot_info_register {
+            Some(_) => write_boot_info(&manifest, package, platform)?,
+            None => 0,
+        };
+        let mut vcpus = Vec::new();
+        for _ in 0..manifest.context_count {
+            // The count was checked against the same maximum.
+            let _ = vcpus.push(Mutex::new(Vcpu::new()));
+        }
+        let version = Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0);
+        Ok(Self {
+            index,
+            endpoint: Endpoint::new(version.min(crate::version::SPMC_VERSION)),
+            roots: Stage2Roots { secure: secure.root(), non_secure: non_secure.root(), vmid: vmid.0 },
+            _tables: Mutex::new(Tables { _secure: secure, _non_secure: non_secure }),
+            manifest,
+            vcpus,
+            boot_info,
+            secondary_entry: AtomicU64::new(0),
+            aborted: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns the partition's place in the SPMC's manifest.
+    pub(crate) fn index(&self) -> PartitionIndex {
+        self.index
+    }
+
+    /// Returns the partition's endpoint id.
+    pub(crate) fn id(&self) -> EndpointId {
+        self.index.endpoint_id()
+    }
+
+    /// Returns the partition's name, for people.
+    pub(crate) fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// Returns what the partition's manifest says.
+    pub(crate) fn manifest(&self) -> &PartitionManifest {
+        &self.manifest
+    }
+
+    /// Returns the roots of the partition's address spaces.
+    pub(crate) fn roots(&self) -> Stage2Roots {
+        self.roots
+    }
+
+    /// Tells whether the partition has one execution context for each processing element, which stay there.
+    pub(crate) fn is_multi_processor(&self) -> bool {
+        self.vcpus.len() > 1
+    }
+
+    /// Returns the execution context that serves calls on `cpu`: its own one of a multi-processor partition,
+    /// the only one of another; `None` if the partition has none there.
+    pub(crate) fn vcpu_on(&self, cpu: CpuIndex) -> Option<VcpuId> {
+        let index = if self.is_multi_processor() { cpu.get() } else { 0 };
+        self.vcpus.get(index)?;
+        Some(VcpuId { partition: self.index, index: VcpuIndex::new(index)? })
+    }
+
+    /// Locks one of the partition's execution contexts, if it has it. Nobody holds two such locks.
+    pub(crate) fn vcpu(&self, index: VcpuIndex) -> Option<MutexGuard<'_, Vcpu>> {
+        self.vcpus.get(index.get()).map(|vcpu| vcpu.lock())
+    }
+
+    /// Tells whether the partition has been stopped because of what it did.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Relaxed)
+    }
+
+    /// Stops the partition: from now on nobody enters any of its execution contexts.
+    pub(crate) fn set_aborted(&self) {
+        self.aborted.store(true, Ordering::Relaxed);
+    }
+
+    /// Remembers where execution contexts other than the first begin.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED if the partition has only one, INVALID_PARAMETERS if `entry` is not in its memory.
+    pub(crate) fn register_secondary_entry(&self, entry: u64) -> Result<(), Status> {
+        if !self.is_multi_processor() {
+            return Err(Status::NotSupported);
+        }
+        // An instruction lies on a multiple of four bytes, and address 0 stands for none.
+        if entry == 0 || !entry.is_multiple_of(4) || !self.manifest.memory.contains(Pa::secure(entry)) {
+            return Err(Status::InvalidParameters);
+        }
+        self.secondary_entry.store(entry, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Says how execution context `index` begins.
+    pub(crate) fn start_of(&self, index: VcpuIndex) -> VcpuStart {
+        let registered = self.secondary_entry.load(Ordering::Relaxed);
+        let own = self.manifest.memory.start().raw().saturating_add(self.manifest.entry_point_offset);
+        let (entry, boot_info) =
+            if index.get() == 0 || registered == 0 { (own, self.boot_info) } else { (registered, 0) };
+        VcpuStart {
+            entry_point: Ipa::secure(entry),
+            boot_info_register: self.manifest.boot_info_register.unwrap_or(0),
+            boot_info,
+            // A partition finds the number of its execution context in Aff0, on whichever processing element
+            // a uniprocessor one may be.
+            mpidr: u64::from(index.as_u16()),
+        }
+    }
+
+    /// Says what becomes of the normal world's interrupts while the partition serves somebody.
+    pub(crate) fn foreign_interrupts(&self) -> ForeignInterrupts {
+        match self.manifest.ns_interrupts_action {
+            NsInterruptsAction::Signaled => ForeignInterrupts::Taken,
+            NsInterruptsAction::Queued | NsInterruptsAction::ManagedExit => ForeignInterrupts::Masked,
+        }
+    }
+
+    /// Returns the physical pages behind `page_count` pages at `ipa`, which are the partition's own to write.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if the address is not page aligned or not all of it is the partition's memory.
+    pub(crate) fn own_pages(&self, ipa: u64, page_count: u64) -> Result<PageRange<Pa>, Status> {
+        let range = PageRange::new(Ipa::secure(ipa), page_count).map_err(|_| Status::InvalidParameters)?;
+        let pages = range.to_identical_pa();
+        if self.manifest.memory.contains_range(&pages) { Ok(pages) } else { Err(Status::InvalidParameters) }
+    }
+
+    /// Tells whether the partition offers a service under `uuid`; the nil UUID is offered by all.
+    pub(crate) fn offers(&self, uuid: &Uuid) -> bool {
+        uuid.is_nil() || self.manifest.uuids.contains(uuid)
+    }
+
+    /// Describes the partition to the normal world or to another partition.
+    ///
+    /// Whether it may send direct requests is of no use to the normal world, which it cannot send any.
+    pub(crate) fn info(&self, to_normal_world: bool) -> PartitionInfo {
+        let messaging = &self.manifest.messaging;
+        let mut properties = PartitionProperties::AARCH64;
+        properties.set(PartitionProperties::RECEIVES_DIRECT, messaging.receives_direct);
+        properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
+        PartitionInfo {
+            id: self.id(),
+            execution_context_count: u16::try_from(self.vcpus.len()).unwrap_or(u16::MAX),
+            properties,
+            uuid: self.manifest.uuids.first().copied().unwrap_or(Uuid::nil()),
+        }
+    }
+}
+
+/// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
+fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError> {
+    let refused = [
+        (!manifest.memory_regions.is_empty(), "a memory region"),
+        (!manifest.device_regions.is_empty(), "a device region"),
+        (manifest.rx_tx.is_some(), "rx_tx-info"),
+        (manifest.notification_support, "notification-support"),
+        (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
+        (
+            manifest.messaging.receives_direct2 || manifest.messaging.sends_direct2,
+            "the second form of direct requests (bits 9 and 10 of messaging-method)",
+        ),
+        (manifest.ns_interrupts_action == NsInterruptsAction::ManagedExit, "managed exit"),
+        (manifest.cpu_off_message, "power-management-messages"),
+        (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
+    ];
+    match refused.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(PartitionError::Unsupported(what)),
+        None => Ok(()),
+    }
+}
+
+/// Writes the boot information into the first page of the partition's memory and returns its address.
+fn write_boot_info(
+    manifest: &PartitionManifest,
+    package: &Package,
+    memory: &impl PhysicalMemory,
+) -> Result<u64, PartitionError> {
+    let at = manifest.memory.start();
+    if package.manifest_offset < PAGE_SIZE || package.image_offset < PAGE_SIZE {
+        return Err(PartitionError::BootInfo);
+    }
+    let tree = at.checked_add(package.manifest_offset).ok_or(PartitionError::BootInfo)?;
+    let size = u32::try_from(package.manifest_size).map_err(|_| PartitionError::BootInfo)?;
+    memory.write(at, &BootInfo { address: tree.raw(), size }.encode())?;
+    Ok(at.raw())
+}

@@ -1,0 +1,100 @@
+//! Which calls a partition may make (the Secure virtual FF-A instance).
+
+use tantalum_ffa::{Call, ConsoleText, Status, answer, function};
+use tantalum_hal::{Action, Entry, Platform};
+use tantalum_types::CallRegisters;
+
+use crate::common::Caller;
+use crate::partition::Running;
+use crate::spmc::{Cpu, Spmc};
+
+impl Spmc {
+    /// Handles a call of the execution context that runs.
+    pub(crate) fn partition_call<P: Platform>(
+        &self,
+        cpu: &mut Cpu,
+        registers: &CallRegisters,
+        platform: &P,
+    ) -> Action {
+        let running =
+            cpu.current.and_then(|id| Some(Running { partition: self.partition(id.partition)?, id }));
+        let Some(running) = running else {
+            // Nothing runs that could have called.
+            return self.to_normal_world(cpu, answer::error(Status::Denied));
+        };
+        let result = match Call::decode(registers) {
+            Ok(call) => self.serve_partition(cpu, &running, &call, platform),
+            Err(error) => Err(error.status()),
+        };
+        match result {
+            Ok(action) => action,
+            Err(status) => {
+                let [function, ..] = registers.0;
+                self.run(cpu, running.id, Entry::Answer(refusal(function, status)))
+            }
+        }
+    }
+
+    fn serve_partition<P: Platform>(
+        &self,
+        cpu: &mut Cpu,
+        running: &Running<'_>,
+        call: &Call,
+        platform: &P,
+    ) -> Result<Action, Status> {
+        let negotiation = &running.partition.endpoint.negotiation;
+        if let Call::Version { requested } = call {
+            let version = answer::version(negotiation.request(*requested).ok());
+            return Ok(self.run(cpu, running.id, Entry::Answer(version)));
+        }
+        negotiation.freeze();
+        let answer = match call {
+            Call::DirectResponse(message) => return self.response(cpu, running, message),
+            Call::DirectRequest(message) => return self.request_from_partition(cpu, running, message),
+            Call::MsgWait { retain_rx } => return self.msg_wait(cpu, running, *retain_rx),
+            Call::Error { status, .. } => return self.give_up(cpu, running, *status),
+            Call::ConsoleLog(text) => console_log(running, text, platform),
+            Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
+            _ => self
+                .common_call(&Caller::Partition(running.partition), call, platform)
+                .unwrap_or(Err(Status::NotSupported)),
+        }?;
+        Ok(self.run(cpu, running.id, Entry::Answer(answer)))
+    }
+
+    /// Stops a partition that says that it cannot initialise itself (FF-A 1.1, section 8.3.1).
+    fn give_up(&self, cpu: &mut Cpu, running: &Running<'_>, status: Status) -> Result<Action, Status> {
+        if !cpu.booting {
+            return Err(Status::NotSupported);
+        }
+        Ok(self.abort_running(cpu, running.id, format_args!("it failed to initialise: {status}")))
+    }
+}
+
+/// Answers a call of a partition that was refused.
+///
+/// What is not FF-A's gets the answer of the SMC Calling Convention, so that a partition may look for other
+/// services without an FFA_ERROR that it does not expect.
+fn refusal(function: u64, status: Status) -> CallRegisters {
+    match u32::try_from(function & 0xffff_ffff) {
+        Ok(function) if function::is_ffa(function) => answer::error(status),
+        _ => answer::unknown_function(),
+    }
+}
+
+/// Writes characters of a partition to the log.
+fn console_log(
+    running: &Running<'_>,
+    text: &ConsoleText,
+    platform: &impl Platform,
+) -> Result<CallRegisters, Status> {
+    running.vcpu()?.log_mut().push(text.characters(), running.partition, platform);
+    Ok(answer::success())
+}
+
+/// Remembers where the partition's execution contexts on other processing elements begin.
+fn secondary_ep_register(running: &Running<'_>, entry: u64) -> Result<CallRegisters, Status> {
+    running.vcpu()?.may_register_secondary_entry()?;
+    running.partition.register_secondary_entry(entry)?;
+    Ok(answer::success())
+}

@@ -1,0 +1,244 @@
+//! Starting, waiting, running, preempting and stopping execution contexts (FF-A 1.1, chapter 8).
+//!
+//! A call chain is not kept anywhere of its own: it is the links from an execution context to who asked it
+//! (its [`Origin`]) and from a blocked one to whom it asked. Its head was given the processing element by the
+//! normal world. A chain never spans processing elements, and since nobody is entered who does not wait, it
+//! has no cycle and at most one execution context of each partition.
+
+use core::fmt;
+
+use tantalum_ffa::{Call, Status, Target, answer};
+use tantalum_hal::{Action, Entry, ForeignInterrupts};
+use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, PartitionIndex, VcpuId};
+
+use crate::partition::{Partition, Running};
+use crate::spmc::{Cpu, Spmc};
+use crate::vcpu::{Origin, RunModel, State};
+
+impl Spmc {
+    /// Lets every partition that has an execution context for this processing element initialise it, one
+    /// after the other, and then gives the processing element back to the SPMD.
+    pub(crate) fn start_cpu(&self, cpu: &mut Cpu) -> Action {
+        cpu.current = None;
+        cpu.booted = 0;
+        cpu.booting = true;
+        self.boot_next(cpu)
+    }
+
+    /// Starts the next execution context of the boot order that has not been started on this processing
+    /// element, or ends the boot.
+    fn boot_next(&self, cpu: &mut Cpu) -> Action {
+        while let Some(partition) = self.in_boot_order(cpu.booted) {
+            cpu.booted = cpu.booted.saturating_add(1);
+            let Some(id) = boot_vcpu(partition, cpu.index()) else { continue };
+            let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
+            match vcpu.start() {
+                Ok(()) => {
+                    drop(vcpu);
+                    return self.run(cpu, id, Entry::Start(partition.start_of(id.index)));
+                }
+                // It is still in the middle of a request from before its processing element went off, which
+                // FFA_RUN lets it finish.
+                Err(status) => log::debug!("partition {} is not started: {status}", partition.id()),
+            }
+        }
+        cpu.booting = false;
+        if cpu.index().get() == 0 {
+            log::info!("boot complete: {} partitions", self.live_partitions().count());
+        }
+        self.to_normal_world(cpu, answer::msg_wait())
+    }
+
+    /// Runs `id`, whose state says that it runs.
+    pub(crate) fn run(&self, cpu: &mut Cpu, id: VcpuId, entry: Entry) -> Action {
+        match self.partition(id.partition) {
+            Some(partition) => {
+                cpu.current = Some(id);
+                // While partitions initialise themselves there is nobody who could take over.
+                let foreign =
+                    if cpu.booting { ForeignInterrupts::Masked } else { partition.foreign_interrupts() };
+                Action::Run { vcpu: id, entry, roots: partition.roots(), foreign }
+            }
+            // An execution context without a partition cannot be named by anybody.
+            None => self.to_normal_world(cpu, answer::error(Status::Aborted)),
+        }
+    }
+
+    /// Gives the processing element to the normal world.
+    pub(crate) fn to_normal_world(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+        cpu.current = None;
+        Action::CallNormalWorld(registers)
+    }
+
+    /// Answers FFA_MSG_WAIT of `caller`, which runs.
+    ///
+    /// # Errors
+    /// As [`crate::vcpu::Vcpu::wait`].
+    pub(crate) fn msg_wait(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        retain_rx: bool,
+    ) -> Result<Action, Status> {
+        let model = caller.vcpu()?.wait()?;
+        if !retain_rx {
+            // Waiting for the next message is a release of the last one, if there was one.
+            let _ = caller.partition.endpoint.mailbox.lock().release();
+        }
+        Ok(match model {
+            RunModel::Init => self.boot_next(cpu),
+            RunModel::Run | RunModel::DirectRequest { .. } => self.to_normal_world(cpu, answer::msg_wait()),
+        })
+    }
+
+    /// Answers FFA_RUN of the normal world: lets the chain that begins at `target` go on.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if there is no such execution context or it does not belong on this processing
+    /// element, BUSY if it runs, DENIED if it has nothing to go on with, ABORTED if it has been stopped.
+    pub(crate) fn run_call(&self, cpu: &mut Cpu, target: Target) -> Result<Action, Status> {
+        let partition = self.partition_by_id(target.endpoint).ok_or(Status::InvalidParameters)?;
+        let head = partition.vcpu_on(cpu.index()).ok_or(Status::InvalidParameters)?;
+        if head.index.as_u16() != target.vcpu {
+            return Err(Status::InvalidParameters);
+        }
+        if partition.is_aborted() {
+            return Err(Status::Aborted);
+        }
+        let state = partition.vcpu(head.index).ok_or(Status::InvalidParameters)?.state();
+        match state {
+            State::Waiting => {
+                partition.vcpu(head.index).ok_or(Status::InvalidParameters)?.enter(RunModel::Run)?;
+                Ok(self.run(cpu, head, Entry::Answer(Call::Run { target }.encode())))
+            }
+            State::Preempted(model) | State::Blocked { model, .. } => {
+                if matches!(model, RunModel::DirectRequest { origin: Origin::Partition(_) }) {
+                    // Only the head of a chain is the normal world's to run.
+                    return Err(Status::Denied);
+                }
+                let tail = self.tail_of(head)?;
+                let partition = self.partition(tail.partition).ok_or(Status::Aborted)?;
+                partition.vcpu(tail.index).ok_or(Status::Aborted)?.resume()?;
+                Ok(self.run(cpu, tail, Entry::Resume))
+            }
+            State::Running(_) => Err(Status::Busy),
+            State::Off => Err(Status::Denied),
+            State::Aborted => Err(Status::Aborted),
+        }
+    }
+
+    /// Takes the processing element from the execution context that runs and tells the normal world so, which
+    /// lets the whole chain go on by FFA_RUN of its head.
+    pub(crate) fn preempt(&self, cpu: &mut Cpu, running: VcpuId) -> Action {
+        let preempted = self
+            .partition(running.partition)
+            .and_then(|partition| partition.vcpu(running.index))
+            .is_some_and(|mut vcpu| vcpu.preempt().is_ok());
+        if !preempted {
+            return self.run(cpu, running, Entry::Resume);
+        }
+        let head = self.head_of(running);
+        self.to_normal_world(cpu, answer::interrupt(target_of(head), 0))
+    }
+
+    /// Stops the partition of the execution context that runs, since it did what it may not or gave up, and
+    /// tells whoever waits for it.
+    pub(crate) fn abort_running(&self, cpu: &mut Cpu, running: VcpuId, why: fmt::Arguments<'_>) -> Action {
+        let Some(partition) = self.partition(running.partition) else {
+            return self.to_normal_world(cpu, answer::error(Status::Aborted));
+        };
+        partition.set_aborted();
+        let was = match partition.vcpu(running.index) {
+            Some(mut vcpu) => vcpu.abort(),
+            None => State::Aborted,
+        };
+        // A warning: whatever a partition does to itself is no error of the SPMC.
+        log::warn!("partition {} {} is stopped: {why}", partition.id(), partition.name());
+        match was {
+            State::Running(RunModel::DirectRequest { origin: Origin::Partition(caller) }) => {
+                self.answer_blocked(cpu, caller, running, answer::error(Status::Aborted))
+            }
+            State::Running(RunModel::Init) => self.boot_next(cpu),
+            _ => self.to_normal_world(cpu, answer::error(Status::Aborted)),
+        }
+    }
+
+    /// Lets `caller`, which waits for `callee`, go on with `registers` as the answer.
+    pub(crate) fn answer_blocked(
+        &self,
+        cpu: &mut Cpu,
+        caller: VcpuId,
+        callee: VcpuId,
+        registers: CallRegisters,
+    ) -> Action {
+        let unblocked = self
+            .partition(caller.partition)
+            .and_then(|partition| partition.vcpu(caller.index))
+            .is_some_and(|mut vcpu| vcpu.unblock(callee).is_ok());
+        if unblocked {
+            self.run(cpu, caller, Entry::Answer(registers))
+        } else {
+            // The caller was stopped in the meantime; nobody is left who could use the answer.
+            self.to_normal_world(cpu, answer::error(Status::Aborted))
+        }
+    }
+
+    /// Tells whether an execution context of `partition` is part of the chain that ends in `tail`.
+    pub(crate) fn chain_contains(&self, tail: VcpuId, partition: PartitionIndex) -> bool {
+        self.chain_from(tail).any(|id| id.partition == partition)
+    }
+
+    /// Returns the execution context to which the normal world gave the processing element on which `tail`
+    /// runs or ran.
+    fn head_of(&self, tail: VcpuId) -> VcpuId {
+        self.chain_from(tail).last().unwrap_or(tail)
+    }
+
+    /// Yields the chain that ends in `tail`, from its end to its head.
+    fn chain_from(&self, tail: VcpuId) -> impl Iterator<Item = VcpuId> {
+        core::iter::successors(Some(tail), |id| match self.partition(id.partition)?.vcpu(id.index)?.state() {
+            State::Running(model) | State::Preempted(model) | State::Blocked { model, .. } => match model {
+                RunModel::DirectRequest { origin: Origin::Partition(caller) } => Some(caller),
+                RunModel::DirectRequest { origin: Origin::NormalWorld(_) }
+                | RunModel::Init
+                | RunModel::Run => None,
+            },
+            State::Off | State::Waiting | State::Aborted => None,
+        })
+        // A chain has each partition once. This only says so to the reader, and to the processor.
+        .take(MAX_PARTITIONS)
+    }
+
+    /// Returns the preempted end of the chain that begins at `head`.
+    ///
+    /// # Errors
+    /// BUSY if the chain runs, ABORTED if its end has been stopped, DENIED if it was not preempted.
+    fn tail_of(&self, head: VcpuId) -> Result<VcpuId, Status> {
+        let mut at = head;
+        for _ in 0..MAX_PARTITIONS {
+            let partition = self.partition(at.partition).ok_or(Status::Aborted)?;
+            match partition.vcpu(at.index).ok_or(Status::Aborted)?.state() {
+                State::Blocked { callee, .. } => at = callee,
+                State::Preempted(_) => return Ok(at),
+                State::Running(_) => return Err(Status::Busy),
+                State::Aborted => return Err(Status::Aborted),
+                State::Off | State::Waiting => return Err(Status::Denied),
+            }
+        }
+        Err(Status::Denied)
+    }
+}
+
+/// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a
+/// multi-processor partition on its own processing element, that of another partition on the first one only.
+fn boot_vcpu(partition: &Partition, cpu: CpuIndex) -> Option<VcpuId> {
+    if partition.is_aborted() || (!partition.is_multi_processor() && cpu.get() != 0) {
+        return None;
+    }
+    partition.vcpu_on(cpu)
+}
+
+/// Returns how the ABI names an execution context.
+fn target_of(id: VcpuId) -> Target {
+    Target { endpoint: id.partition.endpoint_id(), vcpu: id.index.as_u16() }
+}

@@ -1,0 +1,176 @@
+//! The SPMC itself: what it knows, how it is built at boot, and where events arrive.
+
+use heapless::Vec;
+use spin::Mutex;
+use tantalum_ffa::Version;
+use tantalum_hal::{Action, Event, Platform};
+use tantalum_manifest::{Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition};
+use tantalum_stage2::TablePool;
+use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
+
+use crate::endpoint::Endpoint;
+use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+
+/// Bounds a partition's manifest in bytes.
+const MAX_MANIFEST_SIZE: usize = 4096;
+
+/// Is the Secure Partition Manager Core.
+#[derive(Debug)]
+pub struct Spmc {
+    partitions: [Option<Partition>; MAX_PARTITIONS],
+    boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
+    /// The hypervisor of the normal world, or its OS kernel where there is none.
+    pub(crate) normal_world: Endpoint,
+    pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
+    tables: Mutex<TablePool<TABLE_PAGES>>,
+}
+
+/// Holds what one processing element is at. It belongs to that processing element alone.
+#[derive(Debug)]
+pub struct Cpu {
+    index: CpuIndex,
+    /// The execution context that runs, or none while the normal world does.
+    pub(crate) current: Option<VcpuId>,
+    /// How many partitions of the boot order have had their turn on this processing element.
+    pub(crate) booted: usize,
+    /// Whether partitions still initialise themselves on this processing element.
+    pub(crate) booting: bool,
+}
+
+impl Cpu {
+    /// Builds the state of a processing element that has just been started.
+    pub const fn new(index: CpuIndex) -> Self {
+        Self { index, current: None, booted: 0, booting: true }
+    }
+
+    /// Returns which processing element it is.
+    pub fn index(&self) -> CpuIndex {
+        self.index
+    }
+}
+
+impl Spmc {
+    /// Builds an SPMC that knows no partition and no memory of the normal world yet.
+    pub const fn new() -> Self {
+        Self {
+            partitions: [const { None }; MAX_PARTITIONS],
+            boot_order: Vec::new(),
+            normal_world: Endpoint::new(Version::V1_0),
+            normal_memory: Vec::new(),
+            tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
+        }
+    }
+
+    /// Takes in the SPMC's manifest and the packages that it names, once, before the first event.
+    ///
+    /// A partition whose package or manifest is wrong is left out, which the log says.
+    pub fn configure(&mut self, manifest: &SpmcManifest, platform: &impl Platform) {
+        self.normal_memory = manifest.non_secure_memory.clone();
+        for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
+            match self.load(index, entry, manifest, platform) {
+                Ok(partition) => {
+                    log::info!(
+                        "partition {} {}: {} execution contexts, {} KiB at {}",
+                        partition.id(),
+                        partition.name(),
+                        partition.manifest().context_count,
+                        partition.manifest().memory.size() >> 10,
+                        partition.manifest().memory.start(),
+                    );
+                    if let Some(slot) = self.partitions.get_mut(index.get()) {
+                        *slot = Some(partition);
+                    }
+                }
+                Err(error) => {
+                    log::error!("partition {} {} is left out: {error}", index.endpoint_id(), entry.name);
+                }
+            }
+        }
+        self.order_boot();
+    }
+
+    /// Says what shall happen next on `cpu`, on which `event` has happened.
+    pub fn handle<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
+        match event {
+            Event::NormalWorldCall(call) => self.normal_world_call(cpu, &call, platform),
+            Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
+            Event::Interrupt(line) => self.interrupt(cpu, line, platform),
+            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
+            Event::Started => self.start_cpu(cpu),
+        }
+    }
+
+    /// Returns the partition with the index `index`, if there is one.
+    pub(crate) fn partition(&self, index: PartitionIndex) -> Option<&Partition> {
+        self.partitions.get(index.get())?.as_ref()
+    }
+
+    /// Returns the partition with the endpoint id `id`, if there is one.
+    pub(crate) fn partition_by_id(&self, id: EndpointId) -> Option<&Partition> {
+        self.partition(id.partition_index()?)
+    }
+
+    /// Returns every partition that has not been stopped, in the order of their ids.
+    pub(crate) fn live_partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().flatten().filter(|partition| !partition.is_aborted())
+    }
+
+    /// Returns the partition that has its turn at place `position` of the boot order.
+    pub(crate) fn in_boot_order(&self, position: usize) -> Option<&Partition> {
+        self.partition(*self.boot_order.get(position)?)
+    }
+
+    /// Reads the package of partition `index` and builds the partition.
+    fn load(
+        &mut self,
+        index: PartitionIndex,
+        entry: &PartitionEntry,
+        spmc: &SpmcManifest,
+        platform: &impl Platform,
+    ) -> Result<Partition, PartitionError> {
+        let memory = entry.memory()?;
+        if !spmc.secure_memory.iter().any(|secure| secure.contains_range(&memory)) {
+            return Err(PartitionError::OutsideSecureMemory(memory));
+        }
+        let mut header = [0; Package::HEADER_SIZE];
+        platform.read(memory.start(), &mut header)?;
+        let package = Package::parse(&header, memory.size())?;
+
+        let mut blob = [0; MAX_MANIFEST_SIZE];
+        let size = usize::try_from(package.manifest_size).unwrap_or(usize::MAX);
+        let blob = blob.get_mut(..size).ok_or(PartitionError::ManifestTooLarge(package.manifest_size))?;
+        let at = memory
+            .start()
+            .checked_add(package.manifest_offset)
+            .ok_or(PartitionError::ManifestTooLarge(package.manifest_offset))?;
+        platform.read(at, blob)?;
+        let manifest = PartitionManifest::parse(blob)?;
+
+        let accepted = self.partitions.iter().flatten().map(Partition::manifest);
+        check_partition(spmc, index, accepted, &manifest)?;
+        Partition::new(index, manifest, &package, self.tables.get_mut(), platform)
+    }
+
+    /// Sorts the partitions by the boot order that they ask for; those that do not ask come last.
+    fn order_boot(&mut self) {
+        self.boot_order.clear();
+        for partition in self.partitions.iter().flatten() {
+            // There are as many places as partitions.
+            let _ = self.boot_order.push(partition.index());
+        }
+        let partitions = &self.partitions;
+        self.boot_order.sort_unstable_by_key(|index| {
+            let wish = partitions
+                .get(index.get())
+                .and_then(|slot| slot.as_ref()?.manifest().boot_order)
+                .map_or(u32::MAX, u32::from);
+            (wish, *index)
+        });
+    }
+}
+
+impl Default for Spmc {
+    fn default() -> Self {
+        Self::new()
+    }
+}

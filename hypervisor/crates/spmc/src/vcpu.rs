@@ -1,0 +1,269 @@
+//! An execution context: its state, and what may happen in each state.
+//!
+//! The state is an enum and every transition a total function of it, so a state that makes no sense cannot be
+//! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
+
+use tantalum_ffa::Status;
+use tantalum_types::{EndpointId, VcpuId};
+
+/// Says who waits for the answer to a direct request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An endpoint of the normal world, by its id.
+    NormalWorld(EndpointId),
+    /// An execution context of another partition.
+    Partition(VcpuId),
+}
+
+/// Says what an execution context was given the processing element for (FF-A 1.1, section 8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunModel {
+    /// To initialise itself.
+    Init,
+    /// To do what it likes: the normal world's scheduler called FFA_RUN.
+    Run,
+    /// To answer a direct request.
+    DirectRequest {
+        /// Who asked, and waits.
+        origin: Origin,
+    },
+}
+
+/// Says where in its life an execution context is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It has not been started on its processing element.
+    Off,
+    /// It has called FFA_MSG_WAIT and waits for work.
+    Waiting,
+    /// It runs on a processing element.
+    Running(RunModel),
+    /// It has sent a direct request and waits for the answer.
+    Blocked {
+        /// What it was given the processing element for.
+        model: RunModel,
+        /// The execution context that answers.
+        callee: VcpuId,
+    },
+    /// An interrupt of the normal world stopped it; FFA_RUN lets it go on.
+    Preempted(RunModel),
+    /// It did what it may not, or gave up. It never runs again.
+    Aborted,
+}
+
+/// Is an execution context as the SPMC sees it; its registers belong to the machine.
+#[derive(Debug)]
+pub(crate) struct Vcpu {
+    state: State,
+    log: crate::console::LineBuffer,
+}
+
+impl Vcpu {
+    /// Builds an execution context that has not been started.
+    pub(crate) const fn new() -> Self {
+        Self { state: State::Off, log: crate::console::LineBuffer::new() }
+    }
+
+    /// Returns where in its life the execution context is.
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns what the execution context has logged since its last whole line.
+    pub(crate) fn log_mut(&mut self) -> &mut crate::console::LineBuffer {
+        &mut self.log
+    }
+
+    /// Starts the execution context so that it initialises itself.
+    ///
+    /// # Errors
+    /// Refuses one that runs or has been stopped for good; one that waits is started again, as after its
+    /// processing element was off.
+    pub(crate) fn start(&mut self) -> Result<(), Status> {
+        match self.state {
+            State::Off | State::Waiting => {
+                self.state = State::Running(RunModel::Init);
+                Ok(())
+            }
+            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Aborted => Err(Status::Aborted),
+        }
+    }
+
+    /// Gives a waiting execution context the processing element.
+    ///
+    /// # Errors
+    /// BUSY if it is at work already, DENIED before it is initialised, ABORTED if it has been stopped.
+    pub(crate) fn enter(&mut self, model: RunModel) -> Result<(), Status> {
+        match self.state {
+            State::Waiting => {
+                self.state = State::Running(model);
+                Ok(())
+            }
+            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Off => Err(Status::Denied),
+            State::Aborted => Err(Status::Aborted),
+        }
+    }
+
+    /// Ends the work of a running execution context that calls FFA_MSG_WAIT, and returns what it was for.
+    ///
+    /// # Errors
+    /// DENIED while a direct request is open, or if it does not run.
+    pub(crate) fn wait(&mut self) -> Result<RunModel, Status> {
+        match self.state {
+            State::Running(model @ (RunModel::Init | RunModel::Run)) => {
+                self.state = State::Waiting;
+                Ok(model)
+            }
+            State::Running(RunModel::DirectRequest { .. })
+            | State::Off
+            | State::Waiting
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Aborted => Err(Status::Denied),
+        }
+    }
+
+    /// Ends the work of a running execution context that answers a direct request from `asker`, and returns
+    /// who waits for the answer.
+    ///
+    /// # Errors
+    /// DENIED if it does not run for a direct request, INVALID_PARAMETERS if the request came from another.
+    pub(crate) fn respond(&mut self, asker: EndpointId) -> Result<Origin, Status> {
+        match self.state {
+            State::Running(RunModel::DirectRequest { origin }) => {
+                if origin.endpoint() != asker {
+                    return Err(Status::InvalidParameters);
+                }
+                self.state = State::Waiting;
+                Ok(origin)
+            }
+            State::Running(RunModel::Init | RunModel::Run)
+            | State::Off
+            | State::Waiting
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Aborted => Err(Status::Denied),
+        }
+    }
+
+    /// Blocks a running execution context until `callee` answers.
+    ///
+    /// # Errors
+    /// DENIED if it does not run.
+    pub(crate) fn block(&mut self, callee: VcpuId) -> Result<(), Status> {
+        match self.state {
+            State::Running(model) => {
+                self.state = State::Blocked { model, callee };
+                Ok(())
+            }
+            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
+                Err(Status::Denied)
+            }
+        }
+    }
+
+    /// Lets an execution context that `callee` has answered go on.
+    ///
+    /// # Errors
+    /// DENIED if it does not wait for `callee`.
+    pub(crate) fn unblock(&mut self, callee: VcpuId) -> Result<(), Status> {
+        match self.state {
+            State::Blocked { model, callee: expected } if expected == callee => {
+                self.state = State::Running(model);
+                Ok(())
+            }
+            State::Off
+            | State::Waiting
+            | State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Aborted => Err(Status::Denied),
+        }
+    }
+
+    /// Takes the processing element from a running execution context.
+    ///
+    /// # Errors
+    /// DENIED if it does not run.
+    pub(crate) fn preempt(&mut self) -> Result<(), Status> {
+        match self.state {
+            State::Running(model) => {
+                self.state = State::Preempted(model);
+                Ok(())
+            }
+            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
+                Err(Status::Denied)
+            }
+        }
+    }
+
+    /// Gives the processing element back to a preempted execution context.
+    ///
+    /// # Errors
+    /// DENIED if it was not preempted.
+    pub(crate) fn resume(&mut self) -> Result<(), Status> {
+        match self.state {
+            State::Preempted(model) => {
+                self.state = State::Running(model);
+                Ok(())
+            }
+            State::Off | State::Waiting | State::Running(_) | State::Blocked { .. } | State::Aborted => {
+                Err(Status::Denied)
+            }
+        }
+    }
+
+    /// Checks that the execution context initialises itself, the only time to say where others begin.
+    ///
+    /// # Errors
+    /// DENIED if it does something else.
+    pub(crate) fn may_register_secondary_entry(&self) -> Result<(), Status> {
+        match self.state {
+            State::Running(RunModel::Init) => Ok(()),
+            State::Running(RunModel::Run | RunModel::DirectRequest { .. })
+            | State::Off
+            | State::Waiting
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Aborted => Err(Status::Denied),
+        }
+    }
+
+    /// Stops the execution context for good and returns what it was doing.
+    pub(crate) fn abort(&mut self) -> State {
+        core::mem::replace(&mut self.state, State::Aborted)
+    }
+
+    /// Forgets the execution context's life, since its processing element goes off.
+    ///
+    /// # Errors
+    /// BUSY if it is in the middle of something; ABORTED if it has been stopped, which it stays.
+    pub(crate) fn power_off(&mut self) -> Result<(), Status> {
+        match self.state {
+            State::Off | State::Waiting => {
+                self.state = State::Off;
+                Ok(())
+            }
+            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Aborted => Err(Status::Aborted),
+        }
+    }
+}
+
+impl Default for Vcpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Origin {
+    /// Returns the id of the endpoint that asked.
+    pub(crate) fn endpoint(self) -> EndpointId {
+        match self {
+            Self::NormalWorld(endpoint) => endpoint,
+            Self::Partition(vcpu) => vcpu.partition.endpoint_id(),
+        }
+    }
+}
