@@ -5,10 +5,11 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::judge::{self, Expectations};
 use crate::junit::Suite;
+use crate::milestones::Stage;
 use crate::qemu::Machine;
 use crate::report::{self, Report};
 use crate::scenarios::ScenarioList;
-use crate::session::{Limits, Session};
+use crate::session::{Event, Limits, Session};
 use crate::stamp::Clock;
 use crate::style::Style;
 use crate::supervise;
@@ -66,6 +67,10 @@ pub fn run(options: &Options) -> Result<Suite> {
         &interruption()?,
         &mut |event, record| view.event(event, record),
     )?;
+
+    if let Some(off) = record.milestone(Stage::Off) {
+        view.event(&Event::Milestone(off.clone()), &record);
+    }
 
     let expectations = Expectations {
         list: list.as_ref(),

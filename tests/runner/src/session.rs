@@ -11,9 +11,9 @@ pub use machine::{Limits, Session};
 
 use crate::faults::Fault;
 use crate::ktap::Status;
-use crate::milestones::{Milestone, Stage};
+use crate::milestones::{self, Milestone, Stage};
 use crate::qmp::CpuState;
-use crate::stamp::Stamp;
+use crate::stamp::{Clock, Stamp};
 use std::fmt;
 use std::time::Duration;
 
@@ -147,6 +147,40 @@ impl Record {
     /// The fault that explains the others best.
     pub fn worst_fault(&self) -> Option<&Fault> {
         self.faults.iter().rev().max_by_key(|fault| fault.weight())
+    }
+
+    /// All lines, in the order that the clock knows.
+    ///
+    /// By the host's clock that is the order of arrival. The order of arrival of two consoles
+    /// is up to the host's scheduler, so the virtual clock cannot use it. It puts them
+    /// together as the boot does: the firmware, the SPMC until its boot is complete, then all
+    /// of Linux, and after it what the secure world said meanwhile.
+    pub fn lines(&self, clock: Clock) -> Vec<&LogLine> {
+        if clock == Clock::Host {
+            return self.log.iter().collect();
+        }
+        let mut spmc_booted = false;
+        let mut linux_started = false;
+        let mut keyed: Vec<(u8, &LogLine)> = Vec::with_capacity(self.log.len());
+        for line in &self.log {
+            let part = match line.console {
+                Console::Normal => {
+                    linux_started |= line.stamp.guest.is_some();
+                    if linux_started { 2 } else { 0 }
+                }
+                Console::Secure => {
+                    let part = if spmc_booted { 3 } else { 1 };
+                    let stage = milestones::recognise(line.console, &line.text).map(|(stage, _)| stage);
+                    spmc_booted |= stage == Some(Stage::SpmcReady);
+                    part
+                }
+                Console::Qemu => 4,
+            };
+            keyed.push((part, line));
+        }
+        // A stable sort: each console keeps its own order.
+        keyed.sort_by_key(|(part, _)| *part);
+        keyed.into_iter().map(|(_, line)| line).collect()
     }
 
     /// The last lines of a console.

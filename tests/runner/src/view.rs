@@ -1,6 +1,7 @@
 //! The run, live on the terminal: one line for each event, with its time.
 
 use crate::ktap::Status;
+use crate::milestones::{Band, Stage};
 use crate::scenarios::ScenarioList;
 use crate::session::{Console, Event, LogLine, Record, ScenarioRun};
 use crate::stamp::{Clock, seconds};
@@ -36,8 +37,11 @@ impl<'a, W: Write> View<'a, W> {
     /// Shows an event.
     pub fn event(&mut self, event: &Event, record: &Record) {
         match event {
+            // The scenario's own line follows at once.
+            Event::Milestone(milestone) if milestone.stage == Stage::FirstScenario => {}
             Event::Milestone(milestone) => {
-                let label = self.style.paint(Tone::Notable, "boot ");
+                let word = if milestone.stage.band() == Band::Off { "off  " } else { "boot " };
+                let label = self.style.paint(Tone::Notable, word);
                 self.row(milestone.stamp.host, &label, &milestone.label);
                 if record.plan.is_none() {
                     self.wait("boot ", "...");

@@ -4,6 +4,7 @@ use super::*;
 use crate::faults::Severity;
 use crate::milestones::Level;
 
+/// The recorded good run.
 pub const SUCCESS: &str = include_str!("../../testdata/success.txt");
 
 const LIMITS: Limits = Limits { quiet: Duration::from_mins(1), total: Duration::from_mins(15) };
@@ -41,10 +42,7 @@ fn a_good_run_is_recorded_whole() {
     let names: Vec<_> = record.scenarios.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["version_negotiation", "ids"]);
     assert_eq!(record.scenarios[0].diagnostics, ["agreed on 1.1"]);
-    let took = record.scenarios[1]
-        .ended
-        .unwrap()
-        .since(&record.scenarios[1].began.unwrap(), crate::stamp::Clock::Virtual);
+    let took = record.scenarios[1].ended.unwrap().since(&record.scenarios[1].began.unwrap(), Clock::Virtual);
     assert_eq!(took, Some(Duration::from_millis(4)));
     assert_eq!(record.milestones.iter().filter(|m| m.stage == Stage::Partition).count(), 3);
     for stage in

@@ -1,9 +1,7 @@
 //! Bad input gets one clear message and status 2; the small commands do what they say.
 
-mod support;
-
+use crate::support::{Bench, Ran, ran, runner, success};
 use std::fs;
-use support::{Bench, Ran, ran, runner, success};
 
 fn refused(ran: &Ran, message: &str) {
     assert_eq!(ran.status, Some(2), "{}{}", ran.stdout, ran.stderr);

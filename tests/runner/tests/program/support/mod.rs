@@ -65,12 +65,11 @@ impl Bench {
     }
 
     /// A command on the bench: image, QEMU, output and list are set.
-    pub fn command(&self, name: &str) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = runner();
-        command.args(name.split(' '));
-        for (option, file) in
-            [("--image", "image"), ("--qemu", "qemu"), ("--out", "out"), ("--expect", "list.txt")]
-        {
+        command.args(words).env("FAKE_QEMU", self.path("qemu.sh"));
+        command.arg("--qemu").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/support/qemu"));
+        for (option, file) in [("--image", "image"), ("--out", "out"), ("--expect", "list.txt")] {
             command.arg(option).arg(self.path(file));
         }
         command
