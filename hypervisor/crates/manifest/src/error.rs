@@ -52,6 +52,13 @@ pub enum ManifestError {
         /// The property or node.
         field: &'static str,
     },
+    /// A property or a node is there twice.
+    Twice {
+        /// The node that holds both.
+        node: Name,
+        /// The property or node.
+        field: Name,
+    },
     /// A property's value is not one that it can have.
     BadValue {
         /// The node that holds it.
@@ -129,6 +136,9 @@ impl fmt::Display for ManifestError {
             }
             Self::Unsupported { node, field } => {
                 write!(f, "\"{field}\" in \"{node}\" is a field of FF-A that is not served; remove it")
+            }
+            Self::Twice { node, field } => {
+                write!(f, "\"{field}\" is in \"{node}\" twice; remove one")
             }
             Self::BadValue { node, field, expected } => {
                 write!(f, "\"{field}\" in \"{node}\" has to be {expected}")

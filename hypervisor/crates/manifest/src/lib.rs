@@ -9,11 +9,16 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
+#[cfg(test)]
+extern crate std;
+
 mod check;
 mod error;
 mod package;
 mod partition;
 mod spmc;
+mod tree;
+mod validate;
 
 pub use check::check_partition;
 pub use error::{ManifestError, Name};

@@ -49,14 +49,13 @@ const CALLS: &[(u32, Offered)] = &[
 /// Answers FFA_FEATURES of `caller` for the function or feature `id`: w2 and w3 of the answer.
 ///
 /// # Errors
-/// NOT_SUPPORTED if it is not there for this caller, INVALID_PARAMETERS if the number means nothing or the
-/// input properties, which no served call has, are not zero.
+/// NOT_SUPPORTED if it is not there for this caller, INVALID_PARAMETERS if there are input properties, which
+/// no served call has.
 pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32; 2], Status> {
     let function = match Query::new(id) {
         Query::Function(function) => function,
         // Every feature that has a number is an interrupt, and none is signalled to anybody yet.
-        Query::Feature(_) => return Err(Status::NotSupported),
-        Query::Malformed => return Err(Status::InvalidParameters),
+        Query::Feature(_) | Query::Malformed => return Err(Status::NotSupported),
     };
     let (_, offered) = CALLS.iter().find(|(call, _)| *call == function).ok_or(Status::NotSupported)?;
     let reaches = match (offered, caller) {

@@ -124,3 +124,93 @@ fn clear(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+
+    /// Is one page of memory at Non-secure address 0x1000, full of 0xaa at first.
+    struct Memory(RefCell<[u8; 4096]>);
+
+    impl Memory {
+        fn new() -> Self {
+            Self(RefCell::new([0xaa; 4096]))
+        }
+    }
+
+    impl PhysicalMemory for Memory {
+        fn read(&self, from: Pa, _: &mut [u8]) -> Result<(), AccessError> {
+            panic!("an RX buffer is never read, as here at {from}");
+        }
+
+        fn write(&self, to: Pa, from: &[u8]) -> Result<(), AccessError> {
+            assert_eq!(to.space(), tantalum_types::AddressSpace::NonSecure);
+            let start = usize::try_from(to.raw()).unwrap() - 0x1000;
+            self.0.borrow_mut()[start..start + from.len()].copy_from_slice(from);
+            Ok(())
+        }
+
+        fn zero(&self, range: &PageRange<Pa>) -> Result<(), AccessError> {
+            panic!("nobody asked to clear {range:?}");
+        }
+    }
+
+    fn page(address: u64) -> PageRange<Pa> {
+        PageRange::new(Pa::non_secure(address), 1).unwrap()
+    }
+
+    fn mapped() -> Mailbox {
+        let mut mailbox = Mailbox::new();
+        mailbox.map(page(0x2000), page(0x1000)).unwrap();
+        mailbox
+    }
+
+    #[test]
+    fn one_pair_at_a_time() {
+        let mut mailbox = Mailbox::new();
+        assert_eq!(mailbox.unmap(), Err(Status::InvalidParameters));
+        assert_eq!(mailbox.map(page(0x1000), page(0x1000)), Err(Status::InvalidParameters));
+        assert_eq!(mailbox.map(page(0x2000), page(0x1000)), Ok(()));
+        assert_eq!(mailbox.map(page(0x4000), page(0x3000)), Err(Status::Denied));
+        assert_eq!(mailbox.unmap(), Ok(()));
+        assert_eq!(mailbox.map(page(0x4000), page(0x3000)), Ok(()));
+    }
+
+    #[test]
+    fn a_message_stays_until_it_is_released() {
+        let memory = Memory::new();
+        let mut mailbox = mapped();
+        assert_eq!(mailbox.release(), Err(Status::Denied));
+        assert_eq!(mailbox.deliver(&[1; 24], &memory), Ok(()));
+        assert_eq!(mailbox.deliver(&[2; 24], &memory), Err(Status::Busy));
+        assert_eq!(memory.0.borrow()[..24], [1; 24]);
+        assert_eq!(mailbox.release(), Ok(()));
+        assert_eq!(mailbox.release(), Err(Status::Denied));
+        assert_eq!(mailbox.deliver(&[2; 24], &memory), Ok(()));
+    }
+
+    #[test]
+    fn nothing_of_an_earlier_message_is_left() {
+        let memory = Memory::new();
+        let mut mailbox = mapped();
+        mailbox.deliver(&[1; 200], &memory).unwrap();
+        mailbox.release().unwrap();
+        mailbox.deliver(&[2; 24], &memory).unwrap();
+        let bytes = memory.0.borrow();
+        assert_eq!(bytes[..24], [2; 24]);
+        assert_eq!(bytes[24..200], [0; 176]);
+        assert_eq!(bytes[200..], [0xaa; 4096 - 200]);
+    }
+
+    #[test]
+    fn what_cannot_be_delivered_changes_nothing() {
+        let memory = Memory::new();
+        assert_eq!(Mailbox::new().deliver(&[1], &memory), Err(Status::Denied));
+        let mut mailbox = mapped();
+        assert_eq!(mailbox.deliver(&[1; 4097], &memory), Err(Status::NoMemory));
+        assert_eq!(*memory.0.borrow(), [0xaa; 4096]);
+        assert_eq!(mailbox.deliver(&[1; 4096], &memory), Ok(()));
+    }
+}

@@ -13,7 +13,7 @@ use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, PartitionIndex, Vc
 
 use crate::partition::{Partition, Running};
 use crate::spmc::{Cpu, Spmc};
-use crate::vcpu::{Origin, RunModel, State};
+use crate::vcpu::{Origin, RunModel, State, Vcpu};
 
 impl Spmc {
     /// Lets every partition that has an execution context for this processing element initialise it, one
@@ -34,8 +34,7 @@ impl Spmc {
             let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
             match vcpu.start() {
                 Ok(()) => {
-                    drop(vcpu);
-                    return self.run(cpu, id, Entry::Start(partition.start_of(id.index)));
+                    return enter(cpu, partition, id, Entry::Start(partition.start_of(id.index)));
                 }
                 // It is still in the middle of a request from before its processing element went off, which
                 // FFA_RUN lets it finish.
@@ -49,18 +48,12 @@ impl Spmc {
         self.to_normal_world(cpu, answer::msg_wait())
     }
 
-    /// Runs `id`, whose state says that it runs.
+    /// Runs `id`, whose state says that it runs, unless its partition has been stopped in the meantime by what
+    /// another of its execution contexts did.
     pub(crate) fn run(&self, cpu: &mut Cpu, id: VcpuId, entry: Entry) -> Action {
         match self.partition(id.partition) {
-            Some(partition) => {
-                cpu.current = Some(id);
-                // While partitions initialise themselves there is nobody who could take over.
-                let foreign =
-                    if cpu.booting { ForeignInterrupts::Masked } else { partition.foreign_interrupts() };
-                Action::Run { vcpu: id, entry, roots: partition.roots(), foreign }
-            }
-            // An execution context without a partition cannot be named by anybody.
-            None => self.to_normal_world(cpu, answer::error(Status::Aborted)),
+            Some(partition) if !partition.is_aborted() => enter(cpu, partition, id, entry),
+            _ => self.unwind(cpu, id),
         }
     }
 
@@ -105,10 +98,9 @@ impl Spmc {
         if partition.is_aborted() {
             return Err(Status::Aborted);
         }
-        let state = partition.vcpu(head.index).ok_or(Status::InvalidParameters)?.state();
-        match state {
+        match self.with_vcpu(head, |vcpu| vcpu.state()).ok_or(Status::InvalidParameters)? {
             State::Waiting => {
-                partition.vcpu(head.index).ok_or(Status::InvalidParameters)?.enter(RunModel::Run)?;
+                self.with_vcpu(head, |vcpu| vcpu.enter(RunModel::Run)).ok_or(Status::InvalidParameters)??;
                 Ok(self.run(cpu, head, Entry::Answer(Call::Run { target }.encode())))
             }
             State::Preempted(model) | State::Blocked { model, .. } => {
@@ -117,8 +109,7 @@ impl Spmc {
                     return Err(Status::Denied);
                 }
                 let tail = self.tail_of(head)?;
-                let partition = self.partition(tail.partition).ok_or(Status::Aborted)?;
-                partition.vcpu(tail.index).ok_or(Status::Aborted)?.resume()?;
+                self.with_vcpu(tail, Vcpu::resume).ok_or(Status::Aborted)??;
                 Ok(self.run(cpu, tail, Entry::Resume))
             }
             State::Running(_) => Err(Status::Busy),
@@ -130,11 +121,7 @@ impl Spmc {
     /// Takes the processing element from the execution context that runs and tells the normal world so, which
     /// lets the whole chain go on by FFA_RUN of its head.
     pub(crate) fn preempt(&self, cpu: &mut Cpu, running: VcpuId) -> Action {
-        let preempted = self
-            .partition(running.partition)
-            .and_then(|partition| partition.vcpu(running.index))
-            .is_some_and(|mut vcpu| vcpu.preempt().is_ok());
-        if !preempted {
+        if self.with_vcpu(running, Vcpu::preempt) != Some(Ok(())) {
             return self.run(cpu, running, Entry::Resume);
         }
         let head = self.head_of(running);
@@ -148,19 +135,36 @@ impl Spmc {
             return self.to_normal_world(cpu, answer::error(Status::Aborted));
         };
         partition.set_aborted();
-        let was = match partition.vcpu(running.index) {
-            Some(mut vcpu) => vcpu.abort(),
-            None => State::Aborted,
-        };
         // A warning: whatever a partition does to itself is no error of the SPMC.
         log::warn!("partition {} {} is stopped: {why}", partition.id(), partition.name());
-        match was {
-            State::Running(RunModel::DirectRequest { origin: Origin::Partition(caller) }) => {
-                self.answer_blocked(cpu, caller, running, answer::error(Status::Aborted))
+        self.unwind(cpu, running)
+    }
+
+    /// Ends the turn of `from`, whose partition has been stopped, and tells whoever waits for it, or else
+    /// whoever waits for them.
+    pub(crate) fn unwind(&self, cpu: &mut Cpu, from: VcpuId) -> Action {
+        let mut at = from;
+        // Each turn ends one execution context of the chain, which has each partition once.
+        for _ in 0..MAX_PARTITIONS {
+            let was = self.with_vcpu(at, Vcpu::abort);
+            let model = match was {
+                Some(State::Running(model) | State::Preempted(model) | State::Blocked { model, .. }) => model,
+                Some(State::Off | State::Waiting | State::Aborted) | None => break,
+            };
+            let caller = match model {
+                RunModel::DirectRequest { origin: Origin::Partition(caller) } => caller,
+                RunModel::DirectRequest { origin: Origin::NormalWorld(_) } | RunModel::Run => break,
+                RunModel::Init => return self.boot_next(cpu),
+            };
+            if let Some(partition) = self.partition(caller.partition)
+                && !partition.is_aborted()
+                && self.with_vcpu(caller, |vcpu| vcpu.unblock(at)) == Some(Ok(()))
+            {
+                return enter(cpu, partition, caller, Entry::Answer(answer::error(Status::Aborted)));
             }
-            State::Running(RunModel::Init) => self.boot_next(cpu),
-            _ => self.to_normal_world(cpu, answer::error(Status::Aborted)),
+            at = caller;
         }
+        self.to_normal_world(cpu, answer::error(Status::Aborted))
     }
 
     /// Lets `caller`, which waits for `callee`, go on with `registers` as the answer.
@@ -171,16 +175,14 @@ impl Spmc {
         callee: VcpuId,
         registers: CallRegisters,
     ) -> Action {
-        let unblocked = self
-            .partition(caller.partition)
-            .and_then(|partition| partition.vcpu(caller.index))
-            .is_some_and(|mut vcpu| vcpu.unblock(callee).is_ok());
-        if unblocked {
-            self.run(cpu, caller, Entry::Answer(registers))
-        } else {
-            // The caller was stopped in the meantime; nobody is left who could use the answer.
-            self.to_normal_world(cpu, answer::error(Status::Aborted))
-        }
+        // A caller that no longer waits was stopped in the meantime: then `run` tells whoever waits for it.
+        let _ = self.with_vcpu(caller, |vcpu| vcpu.unblock(callee));
+        self.run(cpu, caller, Entry::Answer(registers))
+    }
+
+    /// Applies `change` to an execution context, or returns `None` if there is no such one.
+    fn with_vcpu<T>(&self, id: VcpuId, change: impl FnOnce(&mut Vcpu) -> T) -> Option<T> {
+        Some(change(&mut *self.partition(id.partition)?.vcpu(id.index)?))
     }
 
     /// Tells whether an execution context of `partition` is part of the chain that ends in `tail`.
@@ -216,8 +218,7 @@ impl Spmc {
     fn tail_of(&self, head: VcpuId) -> Result<VcpuId, Status> {
         let mut at = head;
         for _ in 0..MAX_PARTITIONS {
-            let partition = self.partition(at.partition).ok_or(Status::Aborted)?;
-            match partition.vcpu(at.index).ok_or(Status::Aborted)?.state() {
+            match self.with_vcpu(at, |vcpu| vcpu.state()).ok_or(Status::Aborted)? {
                 State::Blocked { callee, .. } => at = callee,
                 State::Preempted(_) => return Ok(at),
                 State::Running(_) => return Err(Status::Busy),
@@ -227,6 +228,15 @@ impl Spmc {
         }
         Err(Status::Denied)
     }
+}
+
+/// Gives the processing element to `id`, an execution context of `partition` whose state says that it runs.
+#[inline]
+fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Entry) -> Action {
+    cpu.current = Some(id);
+    // While partitions initialise themselves there is nobody who could take over.
+    let foreign = if cpu.booting { ForeignInterrupts::Masked } else { partition.foreign_interrupts() };
+    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign }
 }
 
 /// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a

@@ -91,6 +91,12 @@ impl Spmc {
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
     pub fn handle<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
+        if let Some(current) = cpu.current
+            && self.partition(current.partition).is_none_or(Partition::is_aborted)
+        {
+            // Another of its execution contexts did what it may not, while this one ran here.
+            return self.unwind(cpu, current);
+        }
         match event {
             Event::NormalWorldCall(call) => self.normal_world_call(cpu, &call, platform),
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),

@@ -267,3 +267,127 @@ impl Origin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tantalum_types::{PartitionIndex, VcpuIndex};
+
+    fn id(partition: usize) -> VcpuId {
+        VcpuId { partition: PartitionIndex::new(partition).unwrap(), index: VcpuIndex::new(0).unwrap() }
+    }
+
+    fn in_state(state: State) -> Vcpu {
+        Vcpu { state, ..Vcpu::new() }
+    }
+
+    const NORMAL: Origin = Origin::NormalWorld(EndpointId::HYPERVISOR);
+    const SERVING: RunModel = RunModel::DirectRequest { origin: NORMAL };
+
+    /// Lists one state of each kind.
+    fn states() -> [State; 8] {
+        [
+            State::Off,
+            State::Waiting,
+            State::Running(RunModel::Init),
+            State::Running(RunModel::Run),
+            State::Running(SERVING),
+            State::Blocked { model: SERVING, callee: id(1) },
+            State::Preempted(SERVING),
+            State::Aborted,
+        ]
+    }
+
+    /// Checks what one step answers in each of [`states`], and that a refused step changes nothing.
+    fn check<T: PartialEq + core::fmt::Debug>(
+        step: impl Fn(&mut Vcpu) -> Result<T, Status>,
+        expected: [Result<State, Status>; 8],
+    ) {
+        for (state, expected) in states().into_iter().zip(expected) {
+            let mut vcpu = in_state(state);
+            match (step(&mut vcpu), expected) {
+                (Ok(_), Ok(after)) => assert_eq!(vcpu.state(), after, "from {state:?}"),
+                (Err(status), Err(wanted)) => {
+                    assert_eq!(status, wanted, "from {state:?}");
+                    assert_eq!(vcpu.state(), state);
+                }
+                (result, expected) => panic!("from {state:?}: {result:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    const BUSY: Result<State, Status> = Err(Status::Busy);
+    const DENIED: Result<State, Status> = Err(Status::Denied);
+    const ABORTED: Result<State, Status> = Err(Status::Aborted);
+
+    #[test]
+    fn only_who_waits_is_entered() {
+        let entered = Ok(State::Running(SERVING));
+        check(|vcpu| vcpu.enter(SERVING), [DENIED, entered, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+    }
+
+    #[test]
+    fn only_who_is_idle_is_started() {
+        let started = Ok(State::Running(RunModel::Init));
+        check(Vcpu::start, [started, started, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        check(Vcpu::power_off, [Ok(State::Off), Ok(State::Off), BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+    }
+
+    #[test]
+    fn nobody_waits_with_a_request_open() {
+        let waits = Ok(State::Waiting);
+        check(Vcpu::wait, [DENIED, DENIED, waits, waits, DENIED, DENIED, DENIED, DENIED]);
+    }
+
+    #[test]
+    fn only_a_request_is_answered() {
+        let done = Ok(State::Waiting);
+        let none = [DENIED, DENIED, DENIED, DENIED, done, DENIED, DENIED, DENIED];
+        check(|vcpu| vcpu.respond(EndpointId::HYPERVISOR), none);
+        let mut vcpu = in_state(State::Running(SERVING));
+        assert_eq!(vcpu.respond(id(0).partition.endpoint_id()), Err(Status::InvalidParameters));
+        assert_eq!(vcpu.state(), State::Running(SERVING));
+    }
+
+    #[test]
+    fn only_the_callee_unblocks() {
+        let goes_on = Ok(State::Running(SERVING));
+        let expected = [DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED];
+        check(|vcpu| vcpu.unblock(id(1)), expected);
+        check(|vcpu| vcpu.unblock(id(2)), [DENIED; 8]);
+    }
+
+    #[test]
+    fn preempting_and_blocking_keep_what_the_turn_was_for() {
+        for model in [RunModel::Init, RunModel::Run, SERVING] {
+            let mut vcpu = in_state(State::Running(model));
+            vcpu.preempt().unwrap();
+            assert_eq!(vcpu.state(), State::Preempted(model));
+            vcpu.resume().unwrap();
+            vcpu.block(id(1)).unwrap();
+            assert_eq!(vcpu.state(), State::Blocked { model, callee: id(1) });
+            vcpu.unblock(id(1)).unwrap();
+            assert_eq!(vcpu.state(), State::Running(model));
+        }
+        check(
+            Vcpu::resume,
+            [DENIED, DENIED, DENIED, DENIED, DENIED, DENIED, Ok(State::Running(SERVING)), DENIED],
+        );
+    }
+
+    #[test]
+    fn an_aborted_one_stays_so() {
+        for state in states() {
+            let mut vcpu = in_state(state);
+            assert_eq!(vcpu.abort(), state);
+            assert_eq!(vcpu.state(), State::Aborted);
+        }
+    }
+
+    #[test]
+    fn others_are_registered_while_it_initialises_itself_only() {
+        let same = Ok(State::Running(RunModel::Init));
+        let expected = [DENIED, DENIED, same, DENIED, DENIED, DENIED, DENIED, DENIED];
+        check(|vcpu| vcpu.may_register_secondary_entry(), expected);
+    }
+}

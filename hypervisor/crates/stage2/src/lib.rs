@@ -10,9 +10,15 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 mod attributes;
+mod descriptor;
 mod error;
 mod pool;
 mod table;
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod tests;
 
 pub use attributes::{Access, Attributes, Execute, Mapping, MemoryType};
 pub use error::{PoolError, Stage2Error};

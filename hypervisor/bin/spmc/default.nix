@@ -1,0 +1,16 @@
+# The SPMC, TF-A's BL32.
+# Out: spmc.bin (raw, entered at its first byte), spmc.elf (with symbols)
+{ lib, rust-core, vendor }:
+
+lib.cargo {
+  name = "spmc";
+  inherit vendor;
+  core = rust-core;
+  workspace = import ../../source.nix { inherit lib; };
+  script = ''
+    cargo build --release --locked --target "$target" --package tantalum-spmc-image
+    mkdir -p "$out"
+    cp "target/$target/release/spmc" "$out/spmc.elf"
+    aarch64-linux-gnu-objcopy -O binary "$out/spmc.elf" "$out/spmc.bin"
+  '';
+}

@@ -1,0 +1,39 @@
+# Everything the project builds, without the flake around it: `nix build -f ./nix packages.image`.
+# The commands nix/run and nix/check come this way, so they work in any copy of the tree, with git or without.
+{ system ? "x86_64-linux" }:
+let
+  lib = import ./lib { inherit system; };
+  inherit (lib) call sysroots sources;
+
+  # One vendor directory per Cargo.lock, named by the folder it lies in. nix/bootstrap fetches what these name.
+  vendors = {
+    hypervisor = lib.vendor ../hypervisor/Cargo.lock;
+    "tests/runner" = lib.vendor ../tests/runner/Cargo.lock;
+  };
+
+  common = { inherit lib sysroots sources; };
+  packages = rec {
+    rust-core = call ./rust-core.nix { inherit lib sysroots; };
+
+    spmc = call ../hypervisor/bin/spmc/default.nix { inherit lib rust-core; vendor = vendors.hypervisor; };
+    partitions = call ../hypervisor/partitions/default.nix { inherit lib rust-core; vendor = vendors.hypervisor; };
+
+    tfa = call ../tfa (common // { build = "release"; });
+    tfa-debug = call ../tfa (common // { build = "debug"; });
+    firmware = call ../tfa/flash.nix { inherit lib sysroots tfa spmc partitions; };
+
+    kernel = call ../aosp-kernel common;
+    kmod = call ../tests/kmod { inherit lib sysroots kernel; };
+    rootfs = call ../rootfs (common // { inherit kernel kmod; });
+
+    image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
+    runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
+
+    default = image;
+  };
+in
+{
+  inherit lib vendors packages;
+  checks = { };
+  apps = { };
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the scenarios know of the image under test: its partitions, and the words
+ * that the partitions understand in direct messages. The partitions' side of the
+ * same facts is hypervisor/partitions/protocol.
+ */
+#ifndef TANTALUM_PROTOCOL_H
+#define TANTALUM_PROTOCOL_H
+
+#include <linux/uuid.h>
+
+#define HOST_ID		0x0000
+#define SPMC_ID		0x8000
+#define ECHO_ID		0x8001
+#define IRQ_ID		0x8002
+#define RELAY_ID	0x8003
+/* Ids that nobody has. */
+#define ABSENT_SP_ID	0x8004
+#define ABSENT_VM_ID	0x0001
+
+#define CPU_COUNT	4
+
+struct partition {
+	const char *name;
+	u16 id;
+	/* Execution contexts: one, or one for each CPU. */
+	u16 contexts;
+	uuid_t uuid;
+};
+
+#define PARTITION_COUNT	3
+extern const struct partition partitions[PARTITION_COUNT];
+
+/*
+ * Command words, in x3 of a request. The answer has a result in x3, zero for
+ * success, and values in x4 to x7. A request that starts with any other word is
+ * echoed by the partition, x3 to x7.
+ */
+
+/* x4 = own id, x5 = SPMC id, x6 = FF-A version, x7 = MPIDR_EL1 bits 31:0 */
+#define CMD_IDENTITY	0x54410001
+/* x4 = value to keep -> x4 = value kept before, x5 = EXCHANGEs so far */
+#define CMD_EXCHANGE	0x54410002
+/*
+ * x4 = ids of the next hops, 16 bits each, next one lowest; x5 = value;
+ * x6 = hops so far; x7 = trail -> x5 = value + 1, x6 = hops, x7 = trail
+ */
+#define CMD_RELAY	0x54410003
+/* x4 = function or feature id, x5 = input -> x4 = 0 or error, x5 = w2, x6 = w3 */
+#define CMD_FEATURES	0x54410004
+/* x4-x7 = w0-w3 of a call that the partition makes -> x4-x7 = x0-x3 it got */
+#define CMD_RAW		0x54410005
+/* The partition prints a line by FFA_CONSOLE_LOG -> x4 = 0 or error */
+#define CMD_LOG		0x54410006
+
+/* Result of RELAY when the next hop refused; x4 has the error code. */
+#define RESULT_HOP_REFUSED	2
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef TANTALUM_SCENARIOS_H
+#define TANTALUM_SCENARIOS_H
+
+/* discovery.c */
+void version_negotiation(void);
+void ids(void);
+void features(void);
+
+/* mailbox.c */
+void rxtx_lifecycle(void);
+void partition_info(void);
+
+/* bus.c */
+void bus_probe(void);
+
+/* direct.c */
+void direct_echo_32(void);
+void direct_echo_64(void);
+void direct_all_partitions(void);
+void direct_refused(void);
+
+/* relay.c */
+void relay_chain(void);
+void relay_depth_3(void);
+
+#endif
