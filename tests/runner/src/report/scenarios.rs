@@ -51,7 +51,9 @@ fn notes(case: &Case) -> String {
         return out;
     }
     let open = if case.outcome.is_bad() { " open" } else { "" };
-    let what = if rest.len() == 1 { "1 line".into() } else { format!("{} lines", rest.len()) };
+    let more = if message.is_some() { " more" } else { "" };
+    let lines = if rest.len() == 1 { "line" } else { "lines" };
+    let what = format!("{}{more} {lines}", rest.len());
     let _ = write!(out, "<details{open}><summary>{what}</summary><ul>");
     for text in rest {
         let _ = write!(out, "<li>{}</li>", escape(text));

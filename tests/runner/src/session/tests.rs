@@ -11,6 +11,10 @@ const LIMITS: Limits = Limits { quiet: Duration::from_mins(1), total: Duration::
 
 /// Feeds a transcript, a line each 10 ms: `n TEXT` for the normal console, `s TEXT` for the
 /// secure one.
+///
+/// # Panics
+///
+/// On a line of neither.
 pub fn feed(transcript: &str) -> (Session, Duration) {
     let mut session = Session::new(LIMITS);
     let mut now = Duration::ZERO;
@@ -64,7 +68,7 @@ fn secure_lines_never_get_a_guest_time() {
 fn silence_is_a_hang_only_after_the_limit() {
     let (session, now) = feed(SUCCESS);
     assert_eq!(session.overdue(now + Duration::from_secs(59)), None);
-    assert_eq!(session.overdue(now + Duration::from_secs(60)), Some(Stop::Silent(LIMITS.quiet)));
+    assert_eq!(session.overdue(now + Duration::from_mins(1)), Some(Stop::Silent(LIMITS.quiet)));
 }
 
 #[test]
