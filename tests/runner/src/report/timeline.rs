@@ -5,7 +5,7 @@ use super::escape::escape;
 use crate::junit::Outcome;
 use crate::ktap::Status;
 use crate::milestones::{Band, Milestone, Stage};
-use crate::stamp::{Clock, Stamp, seconds};
+use crate::stamp::{Clock, Stamp, readable, seconds};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -189,11 +189,11 @@ fn draw_part(out: &mut String, part: &Part<'_>, scale: &Scale, y: f64) {
     let (from, to) = (scale.x(part.from), scale.x(part.to));
     let _ = writeln!(
         out,
-        "<g class=\"{}\"><title>{}: {} s</title>\
+        "<g class=\"{}\"><title>{}: {}</title>\
          <rect x=\"{from:.1}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></g>",
         part.class,
         escape(part.name),
-        seconds(part.to.saturating_sub(part.from), 3),
+        readable(part.to.saturating_sub(part.from)),
         y + 5.0,
         // A hair of the bar below shows between two parts.
         (to - from - 0.8).max(0.8),

@@ -5,7 +5,7 @@ use crate::faults::Severity;
 use crate::milestones::Level;
 
 /// The recorded good run.
-pub const SUCCESS: &str = include_str!("../../testdata/success.txt");
+pub const SUCCESS: &str = include_str!("../../tests/data/success.txt");
 
 const LIMITS: Limits = Limits { quiet: Duration::from_mins(1), total: Duration::from_mins(15) };
 
