@@ -205,12 +205,12 @@ static const struct feature host_lacks[] = {
 	{ 0, 0, "feature 0" },
 	{ 5, 0, "feature 5" },
 	{ 0xff, 0, "feature 255" },
-};
-
-/* Not questions at all. */
-static const struct feature malformed[] = {
 	{ 0x100 | FFA_FEATURE_SRI, 0, "a feature with reserved bit 8 set" },
 	{ BIT(30), 0, "a feature with reserved bit 30 set" },
+};
+
+/* Questions with properties that the call does not have. */
+static const struct feature malformed[] = {
 	{ FFA_ID_GET, 1, "FFA_ID_GET with an input property" },
 	{ FFA_FN64_RXTX_MAP, BIT(31), "FFA_RXTX_MAP with an input property" },
 };
