@@ -18,9 +18,8 @@ lib.build {
   run = ./image/run;
   script = ''
     mkdir -p "$out"
-    cp "$firmware/flash.bin" "$kernel/Image" "$rootfs/initramfs.cpio.gz" "$out/"
-    cp "$run" "$out/run"
-    chmod 755 "$out/run"
+    install -m 644 "$firmware/flash.bin" "$kernel/Image" "$rootfs/initramfs.cpio.gz" "$out/"
+    install -m 755 "$run" "$out/run"
     cd "$out"
 
     # { "FILE": { "sha256": ..., "size": ... }, ... }

@@ -6,7 +6,7 @@
   sources,
   # Holds modules/ffa-core.ko and modules/ffa-module.ko, among others.
   kernel,
-  # Holds tantalum_ffa_test.ko.
+  # Holds tantalum_ffa_test.ko and run-scenarios, the script that uses it.
   kmod,
 }:
 
@@ -30,12 +30,13 @@ lib.build {
     chmod -R u+w root
     cp -r "$files/." root/
     chmod -R u+w root
-    mkdir -p root/{dev,proc,sys,tmp,root} root/lib/modules
+    mkdir -p root/{dev,proc,sys,tmp,root} root/lib/{modules,tantalum}
     cp "$kernel"/modules/*.ko "$kmod"/*.ko root/lib/modules/
+    cp "$kmod/run-scenarios" root/lib/tantalum/
 
     # Modes as on a usual system, whatever umask the checkout had.
     chmod -R u=rwX,go=rX root
-    chmod 755 root/init
+    chmod 755 root/init root/lib/tantalum/run-scenarios
 
     mkdir -p "$out"
     bash "$pack" root "$out/initramfs.cpio.gz"

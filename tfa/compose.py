@@ -33,11 +33,19 @@ class Failure(Exception):
 
 
 def run(*command):
-    """Run a tool; on failure pass on what it said."""
+    """Run a tool and return its output; on failure pass on what it said."""
     command = [str(word) for word in command]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         raise Failure(f"{' '.join(command)}\n{done.stdout.rstrip()}")
+    return done.stdout
+
+
+def check_size(path, limit, what):
+    """An image must not reach beyond the memory that is set aside for it."""
+    size = path.stat().st_size
+    if size > limit:
+        raise Failure(f"{path} has {size} bytes; {what} has room for {limit}")
 
 
 def present(path):
@@ -83,6 +91,13 @@ def compose(args):
             device_tree(args.config / "spmc_manifest.dts", out / "spmc_manifest.dtb", PAGE, "TF-A"),
         ),
     ]
+    # What the SPMD is told is what may be used: beyond it lie the partitions.
+    manifest = out / "spmc_manifest.dtb"
+    check_size(
+        present(args.spmc),
+        int(run("fdtget", manifest, "/attribute", "binary_size")),
+        "the SPMC's part of secure DRAM (tfa/config.nix)",
+    )
     if args.bl33:
         images.append(("--nt-fw", present(args.bl33)))
 
@@ -99,25 +114,19 @@ def compose(args):
             "--pm-offset", hex(MANIFEST_OFFSET), "--img-offset", hex(offset),
             "-o", package,
         )
-        if package.stat().st_size > int(entry["size"], 16):
-            raise Failure(
-                f"the package of {name} has {package.stat().st_size} bytes, its partition"
-                f" {entry['size']}: make the image smaller or raise its size in tfa/partitions.nix"
-            )
+        check_size(package, int(entry["size"], 16), f"partition {name} (tfa/partitions.nix)")
         images.append(("--blob", f"uuid={entry['uuid']},file={package}"))
 
     fip = out / "fip.bin"
     fip.unlink(missing_ok=True)
     run(args.tfa / "fiptool", "create", *(word for image in images for word in image), fip)
 
-    bl1 = present(args.tfa / "bl1.bin").read_bytes()
-    if len(bl1) > FIP_OFFSET:
-        raise Failure(f"bl1.bin has {len(bl1)} bytes and reaches into the FIP at {FIP_OFFSET:#x}")
-    flash = bl1.ljust(FIP_OFFSET, b"\0") + fip.read_bytes()
-    if len(flash) > FLASH_SIZE:
-        raise Failure(f"the image has {len(flash)} bytes, the flash {FLASH_SIZE}")
+    bl1 = present(args.tfa / "bl1.bin")
+    check_size(bl1, FIP_OFFSET, "the flash before the FIP")
+    check_size(fip, FLASH_SIZE - FIP_OFFSET, "the flash after BL1")
+    flash = bl1.read_bytes().ljust(FIP_OFFSET, b"\0") + fip.read_bytes()
     (out / "flash.bin").write_bytes(flash)
-    shutil.copyfile(args.tfa / "bl1.bin", out / "bl1.bin")
+    shutil.copyfile(bl1, out / "bl1.bin")
 
 
 def main():

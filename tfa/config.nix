@@ -13,8 +13,8 @@
   partitions ? import ./partitions.nix,
   # CPUs of the machine, all in one cluster: MPIDR is the index.
   cpus ? 4,
-  # NAME -> path of the manifest that the partition's folder holds. It is
-  # relative to the generated file, which includes it.
+  # NAME -> where the generated manifest finds the partition's own, which it
+  # includes. A relative path counts from the generated file.
   manifestFile ? name: "${name}/manifest.dts",
 }:
 

@@ -2,7 +2,8 @@
 # Takes a second to build, since everything in it is built elsewhere.
 #
 # Out: flash.bin (QEMU's -bios), and what it is made of: bl1.bin, fip.bin,
-# NAME.pkg, the compiled device trees, and under config/ their sources.
+# NAME.pkg, the compiled device trees, and under config/ their sources, which
+# compose.py takes to make another image with other binaries.
 {
   lib,
   sysroots,
@@ -24,8 +25,6 @@ let
   config = import ./config.nix {
     inherit cpus;
     partitions = table;
-    # As a string, the path is one of the store.
-    manifestFile = name: "${manifest name}";
   };
 in
 lib.build {
@@ -37,6 +36,9 @@ lib.build {
   layout = builtins.toFile "sp_layout.json" config.spLayout;
   tbFwConfig = builtins.toFile "tb_fw_config.dts" config.tbFwConfig;
   spmcManifest = builtins.toFile "spmc_manifest.dts" config.spmcManifest;
+  # Two lists in the order of names: what the partition's folder has, and what
+  # is laid over it.
+  ownManifests = map manifest config.names;
   manifests = map (
     name: builtins.toFile "${name}.dts" config.partitionManifests.${name}
   ) config.names;
@@ -47,8 +49,11 @@ lib.build {
     cp "$tbFwConfig" "$out/config/tb_fw_config.dts"
     cp "$spmcManifest" "$out/config/spmc_manifest.dts"
     read -ra manifests <<< "$manifests"
+    read -ra ownManifests <<< "$ownManifests"
     index=0
     for name in $names; do
+      mkdir "$out/config/$name"
+      cp "''${ownManifests[index]}" "$out/config/$name/manifest.dts"
       cp "''${manifests[index]}" "$out/config/$name.dts"
       index=$((index + 1))
     done

@@ -7,8 +7,8 @@
 #include "protocol.h"
 #include "scenarios.h"
 
-/* The value of x0 for a refused version. pKVM compares all 64 bits. */
-#define VERSION_REFUSED	U64_MAX
+/* NOT_SUPPORTED in x0: pKVM gives 64 bits, the SPMD hands on 32 of the SPMC's. */
+#define VERSION_REFUSED	(under_pkvm() ? U64_MAX : U32_MAX)
 
 static u64 version(u32 wanted)
 {
@@ -189,6 +189,7 @@ static const struct feature host_lacks[] = {
 	{ FFA_MEM_PERM_SET, 0, "FFA_MEM_PERM_SET" },
 	{ FFA_FEATURE_NPI, 0, "notification pending interrupt" },
 	{ FFA_FEATURE_MEI, 0, "managed exit interrupt" },
+	{ FFA_CONSOLE_LOG, 0, "FFA_CONSOLE_LOG" },
 	/* Between the SPMC and EL3. */
 	{ FFA_NORMAL_WORLD_RESUME, 0, "FFA_NORMAL_WORLD_RESUME" },
 	{ FFA_EL3_INTR_HANDLE, 0, "FFA_EL3_INTR_HANDLE" },
@@ -204,7 +205,14 @@ static const struct feature host_lacks[] = {
 	{ 0, 0, "feature 0" },
 	{ 5, 0, "feature 5" },
 	{ 0xff, 0, "feature 255" },
-	{ 0x100 | FFA_FEATURE_SRI, 0, "a feature id with a reserved bit" },
+	{ 0x100 | FFA_FEATURE_SRI, 0, "a feature with reserved bit 8 set" },
+	{ BIT(30), 0, "a feature with reserved bit 30 set" },
+};
+
+/* Questions with properties that the call does not have. */
+static const struct feature malformed[] = {
+	{ FFA_ID_GET, 1, "FFA_ID_GET with an input property" },
+	{ FFA_FN64_RXTX_MAP, BIT(31), "FFA_RXTX_MAP with an input property" },
 };
 
 /* pKVM answers these itself: it has no way to serve them. */
@@ -239,6 +247,8 @@ static const struct feature partition_has[] = {
 	{ FFA_FN64_MSG_SEND_DIRECT_REQ, 0, "FFA_MSG_SEND_DIRECT_REQ (64-bit)" },
 	{ FFA_MSG_SEND_DIRECT_RESP, 0, "FFA_MSG_SEND_DIRECT_RESP (32-bit)" },
 	{ FFA_FN64_MSG_SEND_DIRECT_RESP, 0, "FFA_MSG_SEND_DIRECT_RESP (64-bit)" },
+	{ FFA_CONSOLE_LOG, 0, "FFA_CONSOLE_LOG (32-bit)" },
+	{ FFA_SMC_64(0x8a), 0, "FFA_CONSOLE_LOG (64-bit)" },
 };
 
 static const struct feature partition_lacks[] = {
@@ -272,6 +282,10 @@ static void features_of_host(void)
 		expect_error(host_feature(&host_lacks[i]),
 			     FFA_RET_NOT_SUPPORTED, "host asks for %s",
 			     host_lacks[i].what);
+	for (i = 0; i < ARRAY_SIZE(malformed); i++)
+		expect_error(host_feature(&malformed[i]),
+			     FFA_RET_INVALID_PARAMETERS, "host asks for %s",
+			     malformed[i].what);
 
 	/*
 	 * 4 KiB buffers are enough. pKVM takes w2 as a whole, and bits 31:16,
@@ -302,6 +316,7 @@ static int partition_feature(const struct partition *sp, u32 id, u32 input)
 
 static void features_of_partition(const struct partition *sp)
 {
+	struct ffa_regs reply;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(partition_has); i++)
@@ -311,11 +326,21 @@ static void features_of_partition(const struct partition *sp)
 		expect_eq((u32)partition_feature(sp, partition_lacks[i].id, 0),
 			  (u32)FFA_RET_NOT_SUPPORTED, "%s asks for %s",
 			  sp->name, partition_lacks[i].what);
+	for (i = 0; i < ARRAY_SIZE(malformed); i++)
+		expect_eq((u32)partition_feature(sp, malformed[i].id,
+						 malformed[i].input),
+			  (u32)FFA_RET_INVALID_PARAMETERS, "%s asks for %s",
+			  sp->name, malformed[i].what);
 
 	/* Only a partition with several contexts has a secondary entry. */
 	expect_eq((u32)partition_feature(sp, FFA_FN64_SECONDARY_EP_REGISTER, 0),
 		  sp->contexts > 1 ? 0 : (u32)FFA_RET_NOT_SUPPORTED,
 		  "%s asks for FFA_SECONDARY_EP_REGISTER", sp->name);
+
+	/* What is offered works: the other calls are in other scenarios. */
+	if (ask(&reply, sp, CMD_LOG))
+		expect_eq((u32)reply.x[4], 0, "FFA_CONSOLE_LOG from %s",
+			  sp->name);
 }
 
 void features(void)

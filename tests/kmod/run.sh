@@ -34,7 +34,13 @@ fi
 # What was asked of the kernel. Should pKVM not have come up, the scenarios find
 # out: without it the firmware answers calls that pKVM would refuse.
 pkvm=0
-grep -q 'kvm-arm.mode=protected' /proc/cmdline && pkvm=1
+read -r cmdline </proc/cmdline
+for word in $cmdline; do
+	case $word in
+		kvm-arm.mode=protected) pkvm=1 ;;
+		kvm-arm.mode=*) pkvm=0 ;;
+	esac
+done
 
 if [ -d /sys/module/tantalum_ffa_test ]; then
 	rmmod tantalum_ffa_test || fail "the scenarios are running already"

@@ -1,0 +1,198 @@
+//! The command line.
+
+mod options;
+
+use crate::error::{Error, Result};
+use crate::expect;
+use crate::image::Image;
+use crate::junit::Totals;
+use crate::libtest;
+use crate::qemu::{Mode, Wiring};
+use crate::run;
+use crate::style::Style;
+use crate::sum;
+use crate::table;
+use lexopt::{Arg, Parser};
+use options::RunArguments;
+use std::ffi::OsString;
+use std::io::{BufRead, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+const HELP: &str = include_str!("cli/help.txt");
+
+/// The exit status of a run that was judged and found wanting.
+const BAD: u8 = 1;
+/// The exit status when there was nothing to judge: wrong usage, missing files.
+const UNUSABLE: u8 = 2;
+
+/// Does what the arguments ask for.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match dispatch(Parser::from_iter(args)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(BAD),
+        Err(error) => {
+            eprintln!("runner: {error}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+/// Runs a command; the result says whether what it judged was good.
+fn dispatch(mut args: Parser) -> Result<bool> {
+    let command = match args.next()? {
+        Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
+        Some(Arg::Short('h') | Arg::Long("help")) => return print(HELP),
+        Some(Arg::Short('V') | Arg::Long("version")) => {
+            return print(concat!("runner ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+        Some(other) => return Err(other.unexpected().into()),
+        None => return Err(Error::new("which command? `runner help` lists them")),
+    };
+    match command.as_str() {
+        "help" => print(HELP),
+        "run" => {
+            let mut parsed = RunArguments::new("e2e");
+            parsed.read(&mut args)?;
+            Ok(run::run(&parsed.finish()?)?.passed)
+        }
+        "expect-failure" => expect_failure(&mut args),
+        "console" => console(&mut args),
+        "show" => show(&mut args),
+        "sum" => sum_files(&mut args),
+        "libtest" => read_libtest(&mut args),
+        other => Err(Error::new(format!("there is no command {other}; `runner help` lists them"))),
+    }
+}
+
+fn print(text: &str) -> Result<bool> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Error::new(format!("cannot write: {error}")))?;
+    Ok(true)
+}
+
+fn expect_failure(args: &mut Parser) -> Result<bool> {
+    let mut pattern = None;
+    while pattern.is_none() {
+        match args.next()? {
+            Some(Arg::Long("verdict")) => pattern = Some(text(args)?),
+            Some(Arg::Long("verdict-file")) => {
+                pattern = Some(expect::read_pattern(&PathBuf::from(args.value()?))?);
+            }
+            Some(other) => return Err(other.unexpected().into()),
+            None => {
+                return Err(Error::new(
+                    "expect-failure needs --verdict or --verdict-file, then `run` and its options",
+                ));
+            }
+        }
+    }
+    match args.next()? {
+        Some(Arg::Value(word)) if word == "run" => {}
+        _ => return Err(Error::new("after the verdict comes `run` with its options")),
+    }
+    let mut parsed = RunArguments::new("breakage");
+    parsed.read(args)?;
+    let suite = expect::expect_failure(&pattern.unwrap_or_default(), parsed.finish()?)?;
+    print(&format!("\n{}", table::render(&suite, Style::of_stdout())))?;
+    Ok(suite.passed)
+}
+
+fn console(args: &mut Parser) -> Result<bool> {
+    let mut parsed = RunArguments::new("console");
+    parsed.mode = Mode::Console;
+    parsed.read(args)?;
+    let options = parsed.finish()?;
+    let image = Image::open(&options.image)?;
+    let out = options.out.unwrap_or_else(std::env::temp_dir);
+    run::prepare(&out)?;
+    let secure = out.join(format!("tantalum-secure-{}.log", std::process::id()));
+    let wiring = Wiring::Terminal { secure: &secure };
+    println!("Ctrl-A X ends QEMU. The secure console goes to {}", secure.display());
+    // QEMU takes this process's place, so that the terminal is its own.
+    let error = Command::new(&options.qemu).args(options.machine.arguments(&image, &wiring)).exec();
+    Err(Error::new(format!("cannot start QEMU as {}: {error}", options.qemu.display())))
+}
+
+fn show(args: &mut Parser) -> Result<bool> {
+    let mut good = true;
+    for path in values(args, "show needs a report folder or a JUnit file")? {
+        let (tables, all_good) = sum::show(&path, Style::of_stdout())?;
+        print(&tables)?;
+        good &= all_good;
+    }
+    Ok(good)
+}
+
+fn sum_files(args: &mut Parser) -> Result<bool> {
+    let (totals, problems) = sum::sum(&values(args, "sum needs JUnit files")?);
+    for problem in problems {
+        eprintln!("runner: {problem}");
+    }
+    print(&format!("{totals}\n"))?;
+    Ok(totals.good())
+}
+
+fn read_libtest(args: &mut Parser) -> Result<bool> {
+    let mut name = String::from("unit");
+    let mut out = None;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("name") => name = text(args)?,
+            Arg::Long("out") => out = Some(PathBuf::from(args.value()?)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let Some(out) = out else {
+        return Err(Error::new("libtest needs --out FILE for the JUnit file"));
+    };
+    let suite = libtest::parse(&name, &tee_stdin()?);
+    std::fs::write(&out, suite.to_xml())
+        .map_err(|error| Error::new(format!("cannot write {}: {error}", out.display())))?;
+    print(&format!("{name}: {}\n", Totals::of(&suite.cases)))?;
+    for case in suite.cases.iter().filter(|case| case.outcome.is_bad()) {
+        print(&format!("  {}: {}\n", case.name, case.outcome.message().unwrap_or_default()))?;
+    }
+    Ok(suite.passed)
+}
+
+/// Reads standard input and shows it as it comes, so that a long test run is not silent.
+fn tee_stdin() -> Result<String> {
+    let mut text = String::new();
+    let mut input = std::io::stdin().lock();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let count = input
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Error::new(format!("cannot read standard input: {error}")))?;
+        if count == 0 {
+            return Ok(text);
+        }
+        let part = String::from_utf8_lossy(&line);
+        print(&part)?;
+        text.push_str(&part);
+    }
+}
+
+fn values(args: &mut Parser, usage: &str) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Value(path) => paths.push(PathBuf::from(path)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if paths.is_empty() {
+        return Err(Error::new(usage));
+    }
+    Ok(paths)
+}
+
+/// The value of an option, as text.
+fn text(args: &mut Parser) -> Result<String> {
+    let value = args.value()?;
+    value.into_string().map_err(|value| Error::new(format!("{} is not valid text", value.to_string_lossy())))
+}

@@ -1,0 +1,126 @@
+//! The options of `run`, shared by the commands that boot an image.
+
+use super::text;
+use crate::error::{Error, Result};
+use crate::qemu::{Accel, Machine, Mode};
+use crate::run::Options;
+use crate::session::Limits;
+use crate::stamp::Clock;
+use lexopt::{Arg, Parser};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options as they are read; [`RunArguments::finish`] makes them whole.
+pub struct RunArguments {
+    /// What init shall do.
+    pub mode: Mode,
+    name: String,
+    image: Option<PathBuf>,
+    qemu: PathBuf,
+    out: Option<PathBuf>,
+    expect: Option<PathBuf>,
+    accel: Accel,
+    clock: Option<Clock>,
+    cpus: u32,
+    memory: String,
+    pkvm: bool,
+    append: Vec<String>,
+    limits: Limits,
+}
+
+impl RunArguments {
+    /// The defaults.
+    pub fn new(name: &str) -> Self {
+        Self {
+            mode: Mode::Test,
+            name: name.to_owned(),
+            image: None,
+            qemu: "qemu-system-aarch64".into(),
+            out: None,
+            expect: None,
+            accel: Accel::Single,
+            clock: None,
+            cpus: 4,
+            memory: "2G".into(),
+            pkvm: true,
+            append: Vec::new(),
+            limits: Limits { quiet: Duration::from_mins(1), total: Duration::from_mins(15) },
+        }
+    }
+
+    /// Reads all options that are left.
+    pub fn read(&mut self, args: &mut Parser) -> Result<()> {
+        while let Some(arg) = args.next()? {
+            let Arg::Long(option) = arg else { return Err(arg.unexpected().into()) };
+            match option {
+                "image" => self.image = Some(args.value()?.into()),
+                "qemu" => self.qemu = args.value()?.into(),
+                "out" => self.out = Some(args.value()?.into()),
+                "expect" => self.expect = Some(args.value()?.into()),
+                "name" => self.name = text(args)?,
+                "memory" => self.memory = text(args)?,
+                "append" => self.append.push(text(args)?),
+                "without-pkvm" => self.pkvm = false,
+                "cpus" => self.cpus = u32::try_from(positive(args, "--cpus", 512)?).unwrap_or(512),
+                "quiet-limit" => self.limits.quiet = seconds(args, "--quiet-limit")?,
+                "limit" => self.limits.total = seconds(args, "--limit")?,
+                "accel" => {
+                    let word = text(args)?;
+                    self.accel = Accel::parse(&word).ok_or_else(|| {
+                        Error::new(format!("--accel {word}: it is single, multi or icount"))
+                    })?;
+                }
+                "times" => {
+                    self.clock = Some(match text(args)?.as_str() {
+                        "host" => Clock::Host,
+                        "virtual" => Clock::Virtual,
+                        word => {
+                            return Err(Error::new(format!("--times {word}: it is host or virtual")));
+                        }
+                    });
+                }
+                _ => return Err(arg.unexpected().into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills in what follows from the rest.
+    pub fn finish(self) -> Result<Options> {
+        let clock = self.clock.unwrap_or(match self.accel {
+            Accel::Icount => Clock::Virtual,
+            Accel::Single | Accel::Multi => Clock::Host,
+        });
+        Ok(Options {
+            name: self.name,
+            image: self
+                .image
+                .ok_or_else(|| Error::new("--image is missing: the folder of a composed image"))?,
+            qemu: self.qemu,
+            out: self.out,
+            expect: self.expect,
+            machine: Machine {
+                accel: self.accel,
+                cpus: self.cpus,
+                memory: self.memory,
+                pkvm: self.pkvm,
+                mode: self.mode,
+                append: self.append,
+            },
+            clock,
+            limits: self.limits,
+        })
+    }
+}
+
+fn seconds(args: &mut Parser, option: &str) -> Result<Duration> {
+    Ok(Duration::from_secs(positive(args, option, 1_000_000)?))
+}
+
+fn positive(args: &mut Parser, option: &str, most: u64) -> Result<u64> {
+    let word = text(args)?;
+    match word.parse() {
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
+        _ => Err(Error::new(format!("{option} {word}: it is a number from 1 to {most}"))),
+    }
+}

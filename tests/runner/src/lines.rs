@@ -1,0 +1,95 @@
+//! From console bytes to lines of clean text.
+
+/// A line longer than this is cut: no guest may make the runner's memory grow.
+const MAX_LINE: usize = 8 * 1024;
+
+/// Collects bytes of one console and gives whole lines.
+#[derive(Debug, Default)]
+pub struct LineSplitter {
+    pending: Vec<u8>,
+}
+
+impl LineSplitter {
+    /// Takes bytes as they come and appends the lines that they complete to `lines`.
+    pub fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                lines.push(self.take());
+                continue;
+            }
+            self.pending.push(byte);
+            if self.pending.len() >= MAX_LINE {
+                lines.push(self.take());
+            }
+        }
+    }
+
+    /// Gives what came after the last newline, if anything did.
+    pub fn finish(&mut self) -> Option<String> {
+        (!self.pending.is_empty()).then(|| self.take())
+    }
+
+    fn take(&mut self) -> String {
+        let line = clean(&self.pending);
+        self.pending.clear();
+        line
+    }
+}
+
+/// Decodes a line: invalid UTF-8 is replaced, escape sequences and control characters go,
+/// carriage returns too, tabs become one space.
+fn clean(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => {
+                // A control sequence is ESC [ parameters final; anything else is ESC and one.
+                if chars.next() == Some('[') {
+                    while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+                }
+            }
+            '\t' => out.push(' '),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(parts: &[&[u8]]) -> (Vec<String>, Option<String>) {
+        let mut splitter = LineSplitter::default();
+        let mut lines = Vec::new();
+        for part in parts {
+            splitter.push(part, &mut lines);
+        }
+        (lines, splitter.finish())
+    }
+
+    #[test]
+    fn lines_may_come_in_pieces() {
+        let (lines, rest) = split(&[b"NOT", b"ICE:  x\r\nsecond", b"\nthird"]);
+        assert_eq!(lines, ["NOTICE:  x", "second"]);
+        assert_eq!(rest.as_deref(), Some("third"));
+    }
+
+    #[test]
+    fn invalid_utf8_and_escapes_do_no_harm() {
+        let (lines, rest) = split(&[b"a\xff\x00b \x1b[1;31mred\x1b[0m\t.\n"]);
+        assert_eq!(lines, ["a\u{fffd}b red ."]);
+        assert_eq!(rest, None);
+    }
+
+    #[test]
+    fn endless_lines_are_cut() {
+        let (lines, rest) = split(&[&vec![b'x'; MAX_LINE + 3]]);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(rest.as_deref(), Some("xxx"));
+    }
+}

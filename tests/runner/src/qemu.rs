@@ -1,0 +1,212 @@
+//! The QEMU command line: which machine, and where everything lies in its memory.
+
+use crate::image::Image;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Where BL31 enters Linux (`PRELOADED_BL33_BASE` of the firmware).
+const KERNEL_ADDRESS: u64 = 0x6000_0000;
+/// Where the initramfs is put, far above the kernel. Linux learns it by `initrd=`.
+const INITRAMFS_ADDRESS: u64 = 0x6800_0000;
+
+/// How QEMU executes the CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    /// One host thread for all CPUs: the cheapest, and steady on small machines.
+    Single,
+    /// One host thread for each CPU: real parallelism, and its races.
+    Multi,
+    /// One host thread and a virtual clock that counts instructions: a run repeats itself
+    /// exactly.
+    Icount,
+}
+
+impl Accel {
+    /// Reads the word of the command line.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "single" => Self::Single,
+            "multi" => Self::Multi,
+            "icount" => Self::Icount,
+            _ => return None,
+        })
+    }
+
+    /// The word of the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Multi => "multi",
+            Self::Icount => "icount",
+        }
+    }
+}
+
+/// What Linux's init shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Run the scenarios and power off.
+    Test,
+    /// Give a shell.
+    Console,
+}
+
+/// The machine and what it boots with.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// How the CPUs are executed.
+    pub accel: Accel,
+    /// How many.
+    pub cpus: u32,
+    /// QEMU's word for the size of memory, such as `2G`.
+    pub memory: String,
+    /// Whether Linux starts pKVM.
+    pub pkvm: bool,
+    /// What init shall do.
+    pub mode: Mode,
+    /// More words for the kernel's command line.
+    pub append: Vec<String>,
+}
+
+/// What the two serial ports and the monitor are connected to.
+#[derive(Debug)]
+pub enum Wiring<'a> {
+    /// Each port into a file of its own, and QMP on standard input and output.
+    Files {
+        /// The first port: TF-A and Linux.
+        normal: &'a Path,
+        /// The secure port: the SPMC and its partitions.
+        secure: &'a Path,
+    },
+    /// The first port and the monitor on the terminal, the secure port into a file.
+    Terminal {
+        /// The secure port.
+        secure: &'a Path,
+    },
+}
+
+impl Machine {
+    /// The kernel's command line.
+    pub fn kernel_arguments(&self, image: &Image) -> String {
+        let mut words = format!(
+            "console=ttyAMA0 initrd={INITRAMFS_ADDRESS:#x},{} kvm-arm.mode={} tantalum.mode={}",
+            image.initramfs_size(),
+            if self.pkvm { "protected" } else { "none" },
+            match self.mode {
+                Mode::Test => "test",
+                Mode::Console => "console",
+            }
+        );
+        if self.mode == Mode::Test {
+            // The runner lives by these lines: with their times, and down to level info.
+            words.push_str(" printk.time=1 loglevel=7");
+        }
+        for word in &self.append {
+            let _ = write!(words, " {word}");
+        }
+        words
+    }
+
+    /// The arguments of QEMU.
+    pub fn arguments(&self, image: &Image, wiring: &Wiring<'_>) -> Vec<OsString> {
+        let mut args = Arguments::default();
+        args.pair("-M", "virt,secure=on,virtualization=on,gic-version=3");
+        args.pair("-cpu", "max,sme=off,sve=off,pauth-impdef=on");
+        args.pair("-smp", self.cpus.to_string());
+        args.pair("-m", &self.memory);
+        match self.accel {
+            Accel::Single => args.pair("-accel", "tcg,thread=single"),
+            Accel::Multi => args.pair("-accel", "tcg,thread=multi"),
+            Accel::Icount => {
+                args.pair("-accel", "tcg,thread=single");
+                args.pair("-icount", "shift=2,sleep=off");
+                // Nothing of the host may reach the guest: neither its clock nor its
+                // randomness (the device tree's seeds, and the CPU's RNDR).
+                args.pair("-rtc", "base=2026-01-01T00:00:00,clock=vm");
+                args.pair("-seed", "1");
+            }
+        }
+        for word in ["-nodefaults", "-no-reboot"] {
+            args.one(word);
+        }
+        args.pair("-display", "none");
+        args.pair("-nic", "none");
+        match wiring {
+            Wiring::Files { normal, secure } => {
+                args.pair("-chardev", joined("file,id=normal,path=", normal));
+                args.pair("-chardev", joined("file,id=secure,path=", secure));
+                args.pair("-serial", "chardev:normal");
+                args.pair("-serial", "chardev:secure");
+                args.pair("-chardev", "stdio,id=qmp,signal=off");
+                args.pair("-mon", "chardev=qmp,mode=control");
+            }
+            Wiring::Terminal { secure } => {
+                args.pair("-serial", "mon:stdio");
+                args.pair("-serial", joined("file:", secure));
+            }
+        }
+        args.pair("-bios", image.flash());
+        // TF-A finds Linux and the initramfs in memory. -kernel is there only because QEMU
+        // takes -append with it alone; the copy it makes is never used.
+        args.pair("-device", loader(&image.kernel(), KERNEL_ADDRESS));
+        args.pair("-device", loader(&image.initramfs(), INITRAMFS_ADDRESS));
+        args.pair("-kernel", image.kernel());
+        args.pair("-append", self.kernel_arguments(image));
+        args.0
+    }
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn one(&mut self, word: impl Into<OsString>) {
+        self.0.push(word.into());
+    }
+
+    fn pair(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.extend([option.into(), value.into()]);
+    }
+}
+
+fn joined(prefix: &str, path: &Path) -> OsString {
+    let mut out = OsString::from(prefix);
+    out.push(escape_commas(path));
+    out
+}
+
+fn loader(path: &Path, address: u64) -> OsString {
+    let mut out = joined("loader,file=", path);
+    out.push(format!(",addr={address:#x},force-raw=on"));
+    out
+}
+
+/// QEMU's option parser takes a doubled comma for a comma.
+fn escape_commas(path: &Path) -> OsString {
+    match path.to_str() {
+        Some(text) if text.contains(',') => text.replace(',', ",,").into(),
+        _ => path.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_paths_are_doubled() {
+        assert_eq!(
+            loader(Path::new("/a,b/Image"), 0x6000_0000),
+            "loader,file=/a,,b/Image,addr=0x60000000,force-raw=on"
+        );
+    }
+
+    #[test]
+    fn accel_words_go_both_ways() {
+        for accel in [Accel::Single, Accel::Multi, Accel::Icount] {
+            assert_eq!(Accel::parse(accel.name()), Some(accel));
+        }
+        assert_eq!(Accel::parse("kvm"), None);
+    }
+}

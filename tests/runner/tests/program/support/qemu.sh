@@ -1,0 +1,24 @@
+#!/bin/sh
+# QEMU's place in the tests of the runner: greets on the control channel, then does what the
+# script in $FAKE_QEMU says. That script has the two consoles as file descriptors 3 and 4,
+# and `play`, which prints a recorded transcript to them.
+for word; do
+	case $word in
+	file,id=normal,path=*) normal=${word#*path=} ;;
+	file,id=secure,path=*) secure=${word#*path=} ;;
+	esac
+done
+exec 3>"$normal" 4>"$secure"
+
+play() {
+	while IFS= read -r line; do
+		case $line in
+		'n '*) printf '%s\r\n' "${line#??}" >&3 ;;
+		's '*) printf '%s\r\n' "${line#??}" >&4 ;;
+		esac
+	done
+}
+
+echo '{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}}}'
+# shellcheck source=/dev/null # written by each test
+. "$FAKE_QEMU"
