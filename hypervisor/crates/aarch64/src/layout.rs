@@ -27,7 +27,7 @@ pub(crate) const GUARD_SIZE: usize = 0x1000;
 /// Counts the bytes of the stack on which a fault of the hypervisor itself is reported.
 pub(crate) const EMERGENCY_STACK_SIZE: usize = 0x800;
 
-const _: () = assert!(STACK_SIZE as u64 % PAGE_SIZE == 0 && GUARD_SIZE as u64 == PAGE_SIZE);
+const _: () = assert!((STACK_SIZE as u64).is_multiple_of(PAGE_SIZE) && GUARD_SIZE as u64 == PAGE_SIZE);
 
 macro_rules! part {
     ($(#[$doc:meta])* $name:ident, $start:ident, $end:ident) => {
