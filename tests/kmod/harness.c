@@ -53,7 +53,7 @@ static void fail(struct where where, const char *what, va_list *args,
 	}
 	va_start(outcome_args, fmt);
 	outcome.va = &outcome_args;
-	note("%s:%d: %pV: %pV", kbasename(where.file), where.line, &about,
+	note("%s:%d: %pV: %pV", where.file, where.line, &about,
 	     &outcome);
 	va_end(outcome_args);
 }

@@ -50,7 +50,7 @@ struct where {
 	int line;
 };
 
-#define HERE ((struct where){ .file = __FILE__, .line = __LINE__ })
+#define HERE ((struct where){ .file = __FILE_NAME__, .line = __LINE__ })
 
 /* The last arguments say what was checked, in printf form. */
 #define expect_true(condition, ...) \

@@ -174,12 +174,17 @@ fn recognise_firmware(notice: &str) -> Option<(Stage, String)> {
         return Some((Stage::Bl1, "BL1 starts".into()));
     }
     if let Some(version) = notice.strip_prefix("BL2: v") {
-        return Some((Stage::Bl2, format!("BL2 starts (v{version})")));
+        return Some((Stage::Bl2, format!("BL2 starts ({})", number(version))));
     }
     if let Some(version) = notice.strip_prefix("BL31: v") {
-        return Some((Stage::Bl31, format!("BL31 starts (v{version})")));
+        return Some((Stage::Bl31, format!("BL31 starts ({})", number(version))));
     }
     None
+}
+
+/// The number alone, of a version such as `2.12.1(release):2.12.1`.
+fn number(version: &str) -> &str {
+    version.split(['(', ':', ' ']).next().unwrap_or(version)
 }
 
 fn recognise_secure(text: &str) -> Option<(Stage, String)> {

@@ -42,7 +42,7 @@ pub fn html(report: &Report<'_>) -> String {
         include_str!("report/style.css"),
     );
     header(&mut out, report);
-    section(&mut out, "timeline", "Boot", timeline::note(report.clock), &timeline::svg(report));
+    section(&mut out, "timeline", "Timeline", timeline::note(report.clock), &timeline::svg(report));
     section(&mut out, "scenarios", "Scenarios", "", &scenarios::table(suite));
     section(&mut out, "consoles", "Consoles", "", &console::log(report.record, report.clock));
     section(&mut out, "image", "What ran", "", &provenance(report));

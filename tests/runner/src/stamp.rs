@@ -75,6 +75,15 @@ pub fn seconds(time: Duration, decimals: usize) -> String {
     format!("{:.*}", decimals, time.as_secs_f64())
 }
 
+/// Writes a duration for people: milliseconds below a second, seconds above.
+pub fn readable(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+    } else {
+        format!("{:.2} s", time.as_secs_f64())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +100,13 @@ mod tests {
         let (time, rest) = split_printk("[   12.000001][   T42]   indented");
         assert_eq!(time, Some(Duration::from_micros(12_000_001)));
         assert_eq!(rest, "  indented");
+    }
+
+    #[test]
+    fn durations_are_readable() {
+        assert_eq!(readable(Duration::from_micros(449)), "0.4 ms");
+        assert_eq!(readable(Duration::from_micros(12_345)), "12.3 ms");
+        assert_eq!(readable(Duration::from_millis(1726)), "1.73 s");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The table at the end of a run, also made from a `JUnit` file.
 
 use crate::junit::{Case, Outcome, Suite, Totals};
-use crate::stamp::seconds;
+use crate::stamp::readable;
 use crate::style::{Style, Tone};
 use std::fmt::Write as _;
 
@@ -33,7 +33,7 @@ fn row(out: &mut String, case: &Case, width: usize, style: Style) {
     };
     let number = case.number.map(|n| n.to_string()).unwrap_or_default();
     let assertions = case.assertions.map(|n| n.to_string()).unwrap_or_default();
-    let time = case.time.map(|t| format!("{} s", seconds(t, 3))).unwrap_or_default();
+    let time = case.time.map(readable).unwrap_or_default();
     let result = style.paint(tone, &format!("{word:<6}"));
     let line = format!("{number:>4}  {:<width$}  {result}  {assertions:>10}  {time:>9}", case.name);
     let _ = writeln!(out, "{}", line.trim_end());
@@ -63,7 +63,7 @@ mod tests {
             cases: vec![ids, bad],
         };
         let expected = "   #  scenario        result  assertions       time\n   \
-            2  ids             pass            14    0.012 s\n  \
+            2  ids             pass            14    12.0 ms\n  \
             13  direct_refused  FAIL\n      \
             direct.c:8: expected 1, got 2\n\n\
             e2e: FAILED: scenario 13 direct_refused\n\

@@ -4,7 +4,7 @@ use crate::ktap::Status;
 use crate::milestones::{Band, Stage};
 use crate::scenarios::ScenarioList;
 use crate::session::{Console, Event, LogLine, Record, ScenarioRun};
-use crate::stamp::{Clock, seconds};
+use crate::stamp::{Clock, readable, seconds};
 use crate::style::{Style, Tone};
 use std::io::Write;
 use std::time::Duration;
@@ -89,14 +89,14 @@ impl<'a, W: Write> View<'a, W> {
             .ended
             .zip(run.began)
             .and_then(|(ended, began)| ended.since(&began, Clock::Host))
-            .map(|time| format!("{} s", seconds(time, 3)))
+            .map(readable)
             .unwrap_or_default();
         let assertions = match run.assertions {
             Some(1) => "1 assertion".into(),
             Some(count) => format!("{count} assertions"),
             None => String::new(),
         };
-        let text = format!("{:<34}{assertions:>15}{time:>10}", self.title(&run.name));
+        let text = format!("{:<34}{assertions:>16}{time:>11}", self.title(&run.name));
         self.row(host, &self.style.paint(tone, word), text.trim_end());
         if run.status == Some(Status::Failed) {
             for text in &run.diagnostics {

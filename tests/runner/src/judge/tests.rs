@@ -190,7 +190,7 @@ fn a_hang_names_scenario_milestone_and_cpu() {
 fn a_hang_in_boot_names_what_came_last() {
     for (mark, expected) in [
         ("NOTICE:  Booting", "last milestone: none; TF-A BL1 (EL3) never spoke"),
-        ("BL31: v2", "last milestone: BL2 starts (v2.12.1(release):2.12.1); probably in TF-A BL2 (S-EL1)"),
+        ("BL31: v2", "last milestone: BL2 starts (2.12.1); probably in TF-A BL2 (S-EL1)"),
         ("[sp 8003", "last milestone: partition irq (8002) speaks; probably in the SPMC (S-EL2)"),
         ("userspace is up", "last milestone: pKVM initialised (hVHE); probably in Linux (NS-EL1)"),
     ] {

@@ -2,7 +2,7 @@
 
 use super::escape::escape;
 use crate::junit::{Case, Outcome, Suite};
-use crate::stamp::seconds;
+use crate::stamp::readable;
 use std::fmt::Write as _;
 
 /// Writes the table.
@@ -27,7 +27,7 @@ fn row(out: &mut String, case: &Case) {
     };
     let number = case.number.map(|n| n.to_string()).unwrap_or_default();
     let assertions = case.assertions.map(|n| n.to_string()).unwrap_or_default();
-    let time = case.time.map(|t| format!("{}&thinsp;s", seconds(t, 3))).unwrap_or_default();
+    let time = case.time.map(readable).unwrap_or_default();
     let _ = writeln!(
         out,
         "<tr class=\"{class}\"><td class=\"num\">{number}</td><td><b>{}</b><p>{}</p>{}</td>\
@@ -51,7 +51,9 @@ fn notes(case: &Case) -> String {
         return out;
     }
     let open = if case.outcome.is_bad() { " open" } else { "" };
-    let what = if rest.len() == 1 { "1 line".into() } else { format!("{} lines", rest.len()) };
+    let more = if message.is_some() { " more" } else { "" };
+    let lines = if rest.len() == 1 { "line" } else { "lines" };
+    let what = format!("{}{more} {lines}", rest.len());
     let _ = write!(out, "<details{open}><summary>{what}</summary><ul>");
     for text in rest {
         let _ = write!(out, "<li>{}</li>", escape(text));

@@ -3,8 +3,9 @@
 use super::Report;
 use super::escape::escape;
 use crate::junit::Outcome;
-use crate::milestones::{Band, Milestone};
-use crate::stamp::{Clock, seconds};
+use crate::ktap::Status;
+use crate::milestones::{Band, Milestone, Stage};
+use crate::stamp::{Clock, Stamp, readable, seconds};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -32,6 +33,17 @@ struct Row<'a> {
     label: &'a str,
     band: &'static str,
     at: Option<Duration>,
+    /// It happens while scenarios run, so it does not end what was there before.
+    aside: bool,
+    /// Parts of the bar with a name and a colour of their own.
+    parts: Vec<Part<'a>>,
+}
+
+struct Part<'a> {
+    name: &'a str,
+    class: &'static str,
+    from: Duration,
+    to: Duration,
 }
 
 /// Draws the timeline.
@@ -41,22 +53,56 @@ pub fn svg(report: &Report<'_>) -> String {
         // The order of arrival is the host's; this one is the guest's.
         milestones.sort_by_key(|m| (m.stamp.guest.is_some(), m.stamp.guest, m.stage));
     }
-    let mut rows: Vec<Row<'_>> = milestones
-        .iter()
-        .map(|m| Row { label: &m.label, band: class(m.stage.band()), at: m.stamp.by(report.clock) })
-        .collect();
-    let broken = report.suite.cases.iter().find(|case| matches!(case.outcome, Outcome::Error(_)));
-    if let Some(case) = broken {
-        let at = match report.clock {
-            Clock::Host => Some(report.record.ended),
-            Clock::Virtual => rows.last().and_then(|row| row.at),
-        };
-        rows.push(Row { label: case.outcome.message().unwrap_or_default(), band: "broken", at });
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    let mut testing = false;
+    for milestone in milestones {
+        testing |= milestone.stage == Stage::FirstScenario;
+        let parts = if milestone.stage == Stage::FirstScenario { parts(report) } else { Vec::new() };
+        rows.push(Row {
+            label: &milestone.label,
+            band: class(milestone.stage.band()),
+            at: milestone.stamp.by(report.clock),
+            aside: testing && milestone.stage < Stage::FirstScenario,
+            parts,
+        });
     }
+    rows.extend(broken(report));
     if rows.is_empty() {
         return "<p class=\"card empty\">Nothing was seen.</p>\n".into();
     }
     draw(&rows)
+}
+
+/// The scenarios, as parts of one bar.
+fn parts<'a>(report: &Report<'a>) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
+    for run in &report.record.scenarios {
+        let times = run.began.zip(run.ended);
+        let times = times.and_then(|(a, b)| a.by(report.clock).zip(b.by(report.clock)));
+        let Some((from, to)) = times else { continue };
+        let class = match run.status {
+            Some(Status::Failed) | None => "broken",
+            Some(Status::Passed | Status::Skipped) => "part",
+        };
+        parts.push(Part { name: &run.name, class, from, to });
+    }
+    parts
+}
+
+/// The row of a panic or a hang.
+fn broken<'a>(report: &Report<'a>) -> Option<Row<'a>> {
+    let case = report.suite.cases.iter().find(|case| matches!(case.outcome, Outcome::Error(_)))?;
+    let ended = Stamp { host: report.record.ended, guest: None };
+    let stamp = report.record.worst_fault().map_or(ended, |fault| fault.stamp);
+    // Without a time of its own it lies at the end of what has one.
+    let last = report.record.milestones.iter().filter_map(|m| m.stamp.by(report.clock)).max();
+    Some(Row {
+        label: case.outcome.message().unwrap_or_default(),
+        band: "broken",
+        at: stamp.by(report.clock).or(last),
+        aside: false,
+        parts: Vec::new(),
+    })
 }
 
 fn class(band: Band) -> &'static str {
@@ -106,12 +152,16 @@ fn draw(rows: &[Row<'_>]) -> String {
                 (LABELS + STEP * (untimed - 1.0), STEP, String::new())
             }
             Some(time) => {
-                let next = rows.get(at + 1).and_then(|next| next.at).unwrap_or(time);
+                let next = rows.iter().skip(at + 1).find(|next| !next.aside).filter(|_| !row.aside);
+                let next = next.and_then(|next| next.at).unwrap_or(time);
                 let x = scale.x(time);
                 (x, (scale.x(next) - x).max(0.0), seconds(time, 3))
             }
         };
         bar(&mut out, row, y, x, width, &time);
+        for part in &row.parts {
+            draw_part(&mut out, part, &scale, y);
+        }
     }
     out.push_str("</svg></div>\n");
     out
@@ -122,25 +172,44 @@ fn bar(out: &mut String, row: &Row<'_>, y: f64, x: f64, width: f64, time: &str) 
     let band = row.band;
     let _ = writeln!(
         out,
-        "<g class=\"{band}\"><title>{0}{1}{time}</title>\
+        "<g class=\"{band}{5}\"><title>{0}{1}{time}</title>\
          <text class=\"label\" x=\"0\" y=\"{text_y}\">{2}</text>\
          <rect x=\"{x:.1}\" y=\"{bar_y}\" width=\"{3:.1}\" height=\"{bar_height}\" rx=\"2\"/>\
          <text class=\"time\" x=\"{4:.1}\" y=\"{text_y}\">{time}</text></g>",
         escape(row.label),
         if time.is_empty() { "" } else { ": " },
-        escape(&shortened(row.label)),
+        escape(&shortened(row)),
         width.max(2.5),
         x + width.max(2.5) + 6.0,
+        if row.parts.is_empty() { "" } else { " parts" },
     );
 }
 
-/// Labels keep to their column; the whole text is in the title.
-fn shortened(label: &str) -> String {
-    const MOST: usize = 38;
-    if label.chars().count() <= MOST {
+fn draw_part(out: &mut String, part: &Part<'_>, scale: &Scale, y: f64) {
+    let (from, to) = (scale.x(part.from), scale.x(part.to));
+    let _ = writeln!(
+        out,
+        "<g class=\"{}\"><title>{}: {}</title>\
+         <rect x=\"{from:.1}\" y=\"{}\" width=\"{:.1}\" height=\"{}\"/></g>",
+        part.class,
+        escape(part.name),
+        readable(part.to.saturating_sub(part.from)),
+        y + 5.0,
+        // A hair of the bar below shows between two parts.
+        (to - from - 0.8).max(0.8),
+        ROW - 10.0,
+    );
+}
+
+/// Labels keep to their column; the whole text is in the title. What broke the run comes last
+/// and far to the right, so that its label has the room before it.
+fn shortened(row: &Row<'_>) -> String {
+    let most = if row.band == "broken" { 90 } else { 38 };
+    let label = row.label;
+    if label.chars().count() <= most {
         return label.to_owned();
     }
-    label.chars().take(MOST - 1).chain(['\u{2026}']).collect()
+    label.chars().take(most - 1).chain(['\u{2026}']).collect()
 }
 
 fn axis(out: &mut String, scale: &Scale, height: f64) {

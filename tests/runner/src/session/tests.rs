@@ -5,12 +5,16 @@ use crate::faults::Severity;
 use crate::milestones::Level;
 
 /// The recorded good run.
-pub const SUCCESS: &str = include_str!("../../testdata/success.txt");
+pub const SUCCESS: &str = include_str!("../../tests/data/success.txt");
 
 const LIMITS: Limits = Limits { quiet: Duration::from_mins(1), total: Duration::from_mins(15) };
 
 /// Feeds a transcript, a line each 10 ms: `n TEXT` for the normal console, `s TEXT` for the
 /// secure one.
+///
+/// # Panics
+///
+/// On a line of neither.
 pub fn feed(transcript: &str) -> (Session, Duration) {
     let mut session = Session::new(LIMITS);
     let mut now = Duration::ZERO;
@@ -64,7 +68,7 @@ fn secure_lines_never_get_a_guest_time() {
 fn silence_is_a_hang_only_after_the_limit() {
     let (session, now) = feed(SUCCESS);
     assert_eq!(session.overdue(now + Duration::from_secs(59)), None);
-    assert_eq!(session.overdue(now + Duration::from_secs(60)), Some(Stop::Silent(LIMITS.quiet)));
+    assert_eq!(session.overdue(now + Duration::from_mins(1)), Some(Stop::Silent(LIMITS.quiet)));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -37,9 +39,7 @@ impl Bench {
         Self { dir }
     }
 
-    /// Sets what the fake QEMU does. It is one committed program that reads a script: a
-    /// program written by the test itself could still be open for writing, in a child that
-    /// another test is just starting, and then would not start.
+    /// Sets what the fake QEMU does.
     pub fn qemu(&self, body: &str) -> &Self {
         fs::write(self.path("qemu.sh"), format!("{body}\n")).unwrap();
         self
@@ -68,7 +68,7 @@ impl Bench {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = runner();
         command.args(words).env("FAKE_QEMU", self.path("qemu.sh"));
-        command.arg("--qemu").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/support/qemu"));
+        command.arg("--qemu").arg(fake_qemu());
         for (option, file) in [("--image", "image"), ("--out", "out"), ("--expect", "list.txt")] {
             command.arg(option).arg(self.path(file));
         }
@@ -104,7 +104,22 @@ impl Ran {
 
 /// The program under test.
 pub fn runner() -> Command {
+    fake_qemu();
     Command::new(env!("CARGO_BIN_EXE_runner"))
+}
+
+/// The fake QEMU, as a program.
+///
+/// It is written before any test starts a process, and once: a child that is just starting
+/// may still hold a file open that is being written, and such a file cannot be executed.
+fn fake_qemu() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("qemu-{}", std::process::id()));
+        fs::write(&path, include_str!("qemu.sh")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    })
 }
 
 /// From a finished process.
@@ -118,5 +133,5 @@ pub fn ran(output: &Output) -> Ran {
 
 /// The recorded good run.
 pub fn success() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/success.txt")).unwrap()
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/success.txt")).unwrap()
 }
