@@ -36,7 +36,7 @@ while IFS= read -r line; do
         exit 1
         ;;
     esac
-    actual=$(grep -E "^(# )?$symbol[ =]" "$objects/.config" || true)
+    actual=$(grep -E "^(# )?${symbol}[ =]" "$objects/.config" || true)
     echo "$fragment: $symbol was dropped: wanted '$line', got '${actual:-no such symbol}'" >&2
     broken=1
 done <"$fragment"

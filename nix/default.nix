@@ -7,8 +7,8 @@ let
 
   # One vendor directory per Cargo.lock, named by the folder it lies in. nix/bootstrap fetches what these name.
   vendors = {
-    hypervisor = lib.vendor ../hypervisor/Cargo.lock;
-    "tests/runner" = lib.vendor ../tests/runner/Cargo.lock;
+    hypervisor = lib.vendor "hypervisor" ../hypervisor/Cargo.lock;
+    "tests/runner" = lib.vendor "runner" ../tests/runner/Cargo.lock;
   };
 
   common = { inherit lib sysroots sources; };
@@ -31,9 +31,14 @@ let
 
     default = image;
   };
+
+  checks = import ./checks { inherit lib sysroots packages vendors; };
+  programs = import ./apps.nix { inherit lib sysroots packages vendors; };
 in
 {
-  inherit lib vendors packages;
-  checks = { };
-  apps = { };
+  inherit lib vendors packages programs;
+  inherit (checks) checks parts results;
+  apps = builtins.mapAttrs
+    (_: program: { type = "app"; program = "${program}/bin/${program.name}"; })
+    programs;
 }

@@ -8,7 +8,10 @@ let
   group = kind: name: product: files:
     line [ "group" kind name "${product}" ] + concatStringsSep "" files;
   fetched = file: entry: drv:
-    line [ "file" "${drv}" file (toString entry.size) entry.sha256 entry.archive entry.path "${entry.name}=${entry.version}" ];
+    line [
+      "file" "${drv}" file (toString entry.size) entry.sha256 entry.archive entry.path
+      "${entry.name}=${entry.version}"
+    ];
 in
 builtins.unsafeDiscardStringContext (
   concatStringsSep "" (

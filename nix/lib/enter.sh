@@ -1,4 +1,4 @@
-# shellcheck shell=busybox
+# shellcheck shell=dash
 # Run the build script of a derivation inside its sysroot. Run by the seed busybox; the sysroot brings its own
 # bubblewrap, which is started through the sysroot's own dynamic loader because no /lib64 exists outside.
 set -eu

@@ -1,4 +1,4 @@
-# shellcheck shell=busybox
+# shellcheck shell=dash
 # Unpack the .debs in $debs into $out. Run by the seed busybox, which is all there is at this point.
 set -eu
 bb=$seed/busybox

@@ -1,9 +1,8 @@
-# lib.vendor ./Cargo.lock: every crate of a Cargo.lock, laid out as a cargo vendor directory. Its config.toml goes
-# to $CARGO_HOME/config.toml.
-#
-# `cargoLocks` users that only need the crates' files (nix/bootstrap) find them in the attribute `crates`.
+# lib.vendor "name" ./Cargo.lock: every crate of a Cargo.lock, laid out as a cargo vendor directory. Its config.toml
+# goes to $CARGO_HOME/config.toml.
+# The attribute `crates` has the crates' files alone, for nix/bootstrap to fetch.
 { fetch, build, sysroot }:
-lockFile:
+name: lockFile:
 let
   packages = (builtins.fromTOML (builtins.readFile lockFile)).package or [ ];
   fromRegistry = builtins.filter (package: package ? checksum) packages;
@@ -16,7 +15,7 @@ if foreign != [ ] then
   throw "lib.vendor: ${toString lockFile}: ${(builtins.head foreign).name} is not from crates.io"
 else
   build {
-    name = "vendor";
+    name = "vendor-${name}";
     inherit sysroot crates;
     names = map (package: "${package.name}-${package.version}") fromRegistry;
     checksums = map (package: package.checksum) fromRegistry;

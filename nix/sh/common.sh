@@ -23,7 +23,7 @@ progress_last=-100
 progress() {
   if [ -t 2 ]; then
     printf '\r\033[K[%3d s] %s' "$((SECONDS - tantalum_started))" "$*" >&2
-  elif [ $((SECONDS - progress_last)) -ge 10 ]; then
+  elif [ $((SECONDS - progress_last)) -ge "${progress_every:-10}" ]; then
     progress_last=$SECONDS
     step "$*"
   fi

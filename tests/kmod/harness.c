@@ -17,6 +17,10 @@ static bool pkvm = true;
 module_param(pkvm, bool, 0444);
 MODULE_PARM_DESC(pkvm, "whether pKVM stands between Linux and the firmware");
 
+static bool first = true;
+module_param(first, bool, 0444);
+MODULE_PARM_DESC(first, "whether these are the first to speak FF-A in this boot");
+
 /* Assertions are made on several CPUs at once. */
 static const char *running = "none";
 static atomic_t assertions;
@@ -25,6 +29,11 @@ static atomic_t failures;
 bool under_pkvm(void)
 {
 	return pkvm;
+}
+
+bool first_in_boot(void)
+{
+	return first;
 }
 
 void note(const char *fmt, ...)
@@ -53,7 +62,7 @@ static void fail(struct where where, const char *what, va_list *args,
 	}
 	va_start(outcome_args, fmt);
 	outcome.va = &outcome_args;
-	note("%s:%d: %pV: %pV", kbasename(where.file), where.line, &about,
+	note("%s:%d: %pV: %pV", where.file, where.line, &about,
 	     &outcome);
 	va_end(outcome_args);
 }
@@ -173,6 +182,21 @@ void run_on_cpu(int cpu, void (*fn)(void *), void *argument)
 
 	expect_eq(smp_call_on_cpu(cpu, do_cpu_work, &work, false), 0,
 		  "running on CPU %d", cpu);
+}
+
+const char *unknown_scenario(const struct scenario *scenarios, size_t count,
+			     char *const only[], size_t only_count)
+{
+	size_t i, j;
+
+	for (i = 0; i < only_count; i++) {
+		for (j = 0; j < count; j++)
+			if (!strcmp(scenarios[j].name, only[i]))
+				break;
+		if (j == count)
+			return only[i];
+	}
+	return NULL;
 }
 
 static bool is_selected(const struct scenario *scenario, char *const only[],

@@ -32,6 +32,10 @@ struct scenario {
 	bool before_version;
 };
 
+/* The first of these names that the table does not have, or NULL. */
+const char *unknown_scenario(const struct scenario *scenarios, size_t count,
+			     char *const only[], size_t only_count);
+
 /* Runs the scenarios of the table, or only those named, and prints KTAP. */
 void run_scenarios(const struct scenario *scenarios, size_t count,
 		   char *const only[], size_t only_count);
@@ -42,6 +46,9 @@ __printf(1, 2) void note(const char *fmt, ...);
 /* Whether pKVM stands between this kernel and the firmware. */
 bool under_pkvm(void);
 
+/* Whether nobody has spoken FF-A before the scenarios in this boot. */
+bool first_in_boot(void);
+
 /* Runs fn on a CPU, and waits for it. */
 void run_on_cpu(int cpu, void (*fn)(void *), void *argument);
 
@@ -50,7 +57,7 @@ struct where {
 	int line;
 };
 
-#define HERE ((struct where){ .file = __FILE__, .line = __LINE__ })
+#define HERE ((struct where){ .file = __FILE_NAME__, .line = __LINE__ })
 
 /* The last arguments say what was checked, in printf form. */
 #define expect_true(condition, ...) \

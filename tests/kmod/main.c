@@ -4,8 +4,8 @@
  * SPMD to the SPMC and its partitions. Loading the module runs them; the result
  * is KTAP on the console.
  *
- * Needs ffa-core.ko loaded and ffa-module.ko not loaded: version_negotiation
- * must be the first that speaks FF-A in a boot.
+ * Needs ffa-core.ko loaded; loads and unloads ffa-module.ko itself. run.sh loads
+ * it so.
  */
 #include <linux/completion.h>
 #include <linux/err.h>
@@ -77,9 +77,16 @@ static int run_all(void *unused)
 
 static int __init tantalum_init(void)
 {
+	const char *unknown = unknown_scenario(scenarios, ARRAY_SIZE(scenarios),
+					       only, only_count);
 	struct task_struct *task;
-	int ret = mailbox_alloc();
+	int ret;
 
+	if (unknown) {
+		pr_err("tantalum_ffa_test: there is no scenario %s\n", unknown);
+		return -EINVAL;
+	}
+	ret = mailbox_alloc();
 	if (ret)
 		return ret;
 

@@ -2,8 +2,8 @@
 # Runs the FF-A scenarios. In the initramfs this is /lib/tantalum/run-scenarios,
 # called by init in test mode; by hand it takes names of scenarios:
 #
-#   run-scenarios                                      all of them, once in a boot
-#   run-scenarios direct_echo_64 relay_chain           only these
+#   run-scenarios                               all of them
+#   run-scenarios direct_echo_64 relay_chain    only these
 #
 # The result is KTAP on the console. The exit status says only whether the
 # scenarios could be started.
@@ -20,8 +20,14 @@ fail() {
 # KTAP is printed by the kernel: a quiet console would hide it.
 echo 7 >/proc/sys/kernel/printk
 
-# Linux's FF-A driver comes and goes under the scenarios' control. It must not be
-# there at the start: the first scenario is the first to speak FF-A in this boot.
+# The version is negotiated once in a boot. Was that done by a driver or a run
+# before this one?
+first=1
+if [ -d /sys/module/ffa_module ] || [ -d /sys/module/tantalum_ffa_test ]; then
+	first=0
+fi
+
+# Linux's FF-A driver comes and goes under the scenarios' control.
 if [ -d /sys/module/ffa_module ]; then
 	rmmod ffa_module || fail "cannot unload ffa_module: is a driver using it?"
 fi
@@ -47,6 +53,6 @@ if [ -d /sys/module/tantalum_ffa_test ]; then
 fi
 
 only=$(echo "$*" | tr ' ' ',')
-insmod "$MODULES/tantalum_ffa_test.ko" "pkvm=$pkvm" \
+insmod "$MODULES/tantalum_ffa_test.ko" "pkvm=$pkvm" "first=$first" \
 	"driver=$MODULES/ffa-module.ko" ${only:+"only=$only"} ||
 	fail "cannot load $MODULES/tantalum_ffa_test.ko"

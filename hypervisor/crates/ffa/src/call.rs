@@ -487,7 +487,6 @@ impl Call {
             }
             f::PARTITION_INFO_GET_REGS => {
                 let (tag, start_index) = halves(low(x3));
-                must(x3 >> 32 == 0, "x3: bits 63:32 must be zero")?;
                 Self::PartitionInfoGetRegs { uuid: uuid_from_pair([x1, x2]), start_index, tag }
             }
             f::DIRECT_REQ2 => {

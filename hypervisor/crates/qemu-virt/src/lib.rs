@@ -1,2 +1,13 @@
 //! The QEMU virt board: addresses and devices.
+//!
+//! The machine is `-M virt,secure=on,virtualization=on,gic-version=3` as TF-A's `qemu` port divides it.
+
 #![no_std]
+
+mod board;
+pub mod console;
+mod interrupts;
+mod platform;
+
+pub use board::{WrongMemory, cpu_index, secure_regions, spmc_manifest};
+pub use platform::QemuVirt;

@@ -1,2 +1,77 @@
 //! Write a Secure Partition in Rust.
-#![no_std]
+//!
+//! A partition is a value that implements [`Partition`], and a manifest that says how the SPMC is to run it.
+//! The SDK has the rest: the entry points of all execution contexts, the translation that keeps code from being
+//! written and data from being executed, the boot information, the log, and the loop that waits for messages.
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! use tantalum_ffa::DirectMessage;
+//! use tantalum_sdk::{Boot, CallError, Partition, Spmc, println};
+//!
+//! struct Adder;
+//!
+//! static ADDER: Adder = Adder;
+//! tantalum_sdk::partition!(ADDER);
+//!
+//! impl Partition for Adder {
+//!     fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
+//!         println!("I am {}, my manifest has {} bytes", spmc.id()?, boot.manifest.len());
+//!         Ok(())
+//!     }
+//!
+//!     fn message(&self, _spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
+//!         let [a, b, ..] = request.payload;
+//!         [a.wrapping_add(b), 0, 0, 0, 0]
+//!     }
+//! }
+//! ```
+//!
+//! The crate of a partition has one binary with `test = false`, and a build script of one line that passes the
+//! linker's arguments on:
+//!
+//! ```ignore
+//! println!("cargo::rustc-link-arg-bins=@{}", std::env::var("DEP_TANTALUM_PARTITION_ARGUMENTS")?);
+//! ```
+//!
+//! A partition runs at S-EL1 and knows nothing of where in memory it is: it is linked as a position-independent
+//! executable and relocates itself. Its memory must be 1 MiB. FP and SIMD are off.
+//!
+//! A panic or an exception is written to the log and ends the partition; the SPMC answers its callers with
+//! ABORTED and goes on without it.
+
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
+#[cfg(test)]
+mod fake;
+#[cfg(target_os = "none")]
+mod machine;
+mod service;
+mod spmc;
+#[cfg_attr(not(target_os = "none"), allow(dead_code))]
+mod stage1;
+
+#[cfg(target_os = "none")]
+pub use machine::{abort, log, mpidr};
+pub use service::{Boot, Partition, UnexpectedEvent, handle, serve};
+pub use spmc::{CallError, Conduit, Spmc};
+
+/// Writes a line to the log.
+#[macro_export]
+macro_rules! println {
+    ($($text:tt)*) => {
+        $crate::log(::core::format_args!("{}\n", ::core::format_args!($($text)*)))
+    };
+}
+
+/// Makes a `static` that implements [`Partition`] the partition of the image. Once for each binary.
+#[macro_export]
+macro_rules! partition {
+    ($partition:path) => {
+        #[unsafe(no_mangle)]
+        static TANTALUM_PARTITION: &dyn $crate::Partition = &$partition;
+    };
+}

@@ -1,0 +1,196 @@
+//! The registers of an execution context, the pool that they live in, and the code that switches them.
+
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use tantalum_hal::VcpuStart;
+use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, MAX_VCPUS, VcpuId};
+
+use crate::{fault, layout};
+
+/// Why an execution context came back, as the vectors report it.
+pub(crate) mod exit {
+    pub(crate) const SYNCHRONOUS: u64 = 0;
+    pub(crate) const IRQ: u64 = 1;
+    pub(crate) const FIQ: u64 = 2;
+    pub(crate) const SYSTEM_ERROR: u64 = 3;
+}
+
+global_asm!(
+    include_str!("context.S"),
+    SYNCHRONOUS = const exit::SYNCHRONOUS,
+    IRQ = const exit::IRQ,
+    FIQ = const exit::FIQ,
+    SYSTEM_ERROR = const exit::SYSTEM_ERROR,
+    PC = const offset_of!(Registers, pc),
+    EMERGENCY_STACK_SIZE = const layout::EMERGENCY_STACK_SIZE,
+    fault = sym fault::report,
+);
+
+unsafe extern "C" {
+    /// Runs the execution context until it comes back, and returns why it did.
+    pub(crate) fn tantalum_enter(registers: *mut Registers) -> u64;
+    /// Stores the system registers of EL1 and EL0.
+    pub(crate) fn tantalum_save_system(to: *mut SystemRegisters);
+    /// Loads the system registers of EL1 and EL0.
+    pub(crate) fn tantalum_load_system(from: *const SystemRegisters);
+    /// Stores the floating-point and SIMD registers, which must not trap.
+    pub(crate) fn tantalum_save_fp(to: *mut FpRegisters);
+    /// Loads the floating-point and SIMD registers, which must not trap.
+    pub(crate) fn tantalum_load_fp(from: *const FpRegisters);
+}
+
+/// PSTATE in which an execution context begins: EL1 with its own stack pointer, every exception masked.
+const PSTATE_START: u64 = 0x3c5;
+
+/// SCTLR_EL1 out of reset: MMU, caches and checks off, and the bits that are one (11, 20, 22, 23, 28, 29).
+const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
+
+/// BTYPE and SS of a saved PSTATE, which belong to one instruction and go when it is skipped.
+const PSTATE_OF_ONE_INSTRUCTION: u64 = 1 << 21 | 3 << 10;
+
+/// Holds the registers that change with every entry. The assembly knows the layout.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Registers {
+    pub(crate) x: [u64; 31],
+    reserved: u64, // keeps `pc` where a pair of registers can be stored at once
+    pub(crate) pc: u64,
+    pub(crate) pstate: u64,
+}
+
+/// Holds the system registers of EL1 and EL0, in the order in which the assembly stores them.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct SystemRegisters {
+    sctlr: u64,
+    others: [u64; 31],
+    csselr: u64,
+}
+
+impl SystemRegisters {
+    pub(crate) const RESET: Self = Self { sctlr: SCTLR_EL1_RESET, others: [0; 31], csselr: 0 };
+}
+
+/// Holds q0 to q31, FPCR and FPSR.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct FpRegisters {
+    q: [u64; 64],
+    fpcr: u64,
+    fpsr: u64,
+}
+
+impl FpRegisters {
+    pub(crate) const RESET: Self = Self { q: [0; 64], fpcr: 0, fpsr: 0 };
+}
+
+const _: () = {
+    assert!(offset_of!(Registers, pc) == 256);
+    assert!(size_of::<SystemRegisters>() == 264);
+    assert!(offset_of!(FpRegisters, fpcr) == 512);
+};
+
+/// Holds everything of an execution context that another one could overwrite.
+pub(crate) struct Context {
+    pub(crate) registers: Registers,
+    pub(crate) system: SystemRegisters,
+    pub(crate) fp: FpRegisters,
+    /// What MPIDR_EL1 reads as.
+    pub(crate) mpidr: u64,
+}
+
+impl Context {
+    const ZERO: Self = Self {
+        registers: Registers { x: [0; 31], reserved: 0, pc: 0, pstate: 0 },
+        // All zero, so that the pool needs no place in the image. An execution context starts before it runs.
+        system: SystemRegisters { sctlr: 0, others: [0; 31], csselr: 0 },
+        fp: FpRegisters::RESET,
+        mpidr: 0,
+    };
+
+    /// Puts every register into the state in which an execution context begins.
+    pub(crate) fn start(&mut self, start: &VcpuStart) {
+        self.registers.x = [0; 31];
+        if let Some(register) = self.registers.x.get_mut(start.boot_info_register) {
+            *register = start.boot_info;
+        }
+        self.registers.pc = start.entry_point.raw();
+        self.registers.pstate = PSTATE_START;
+        self.system = SystemRegisters::RESET;
+        self.fp = FpRegisters::RESET;
+        self.mpidr = start.mpidr | 1 << 31;
+    }
+
+    /// Puts the answer to a call into x0 to x17.
+    pub(crate) fn answer(&mut self, answer: &CallRegisters) {
+        for (register, value) in self.registers.x.iter_mut().zip(&answer.0) {
+            *register = *value;
+        }
+    }
+
+    /// Returns x0 to x17.
+    pub(crate) fn call(&self) -> CallRegisters {
+        let mut call = CallRegisters::ZERO;
+        for (value, register) in call.0.iter_mut().zip(&self.registers.x) {
+            *value = *register;
+        }
+        call
+    }
+
+    /// Steps over the instruction that was trapped.
+    pub(crate) fn skip_instruction(&mut self) {
+        self.registers.pc = self.registers.pc.wrapping_add(4);
+        self.registers.pstate &= !PSTATE_OF_ONE_INSTRUCTION;
+    }
+}
+
+/// Holds a context and which processing element may touch it.
+pub(crate) struct Slot {
+    /// 0, or the index of the processing element plus 1.
+    holder: AtomicU8,
+    context: UnsafeCell<Context>,
+}
+
+// SAFETY: the context is reached through `context` only, whose caller has the slot held.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    /// Holds the slot for `cpu`. Returns false if another processing element holds it.
+    pub(crate) fn hold(&self, cpu: CpuIndex) -> bool {
+        let own = holder(cpu);
+        if self.holder.load(Ordering::Relaxed) == own {
+            return true;
+        }
+        self.holder.compare_exchange(0, own, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Gives the slot back.
+    ///
+    /// # Safety
+    /// This processing element holds it, and has nothing of the context left in its registers.
+    pub(crate) unsafe fn release(&self) {
+        self.holder.store(0, Ordering::Release);
+    }
+
+    /// Returns the context.
+    pub(crate) const fn context(&self) -> *mut Context {
+        self.context.get()
+    }
+}
+
+fn holder(cpu: CpuIndex) -> u8 {
+    // An index is below 256.
+    u8::try_from(cpu.get()).unwrap_or(u8::MAX).saturating_add(1)
+}
+
+static SLOTS: [[Slot; MAX_VCPUS]; MAX_PARTITIONS] = [const {
+    [const { Slot { holder: AtomicU8::new(0), context: UnsafeCell::new(Context::ZERO) } }; MAX_VCPUS]
+}; MAX_PARTITIONS];
+
+/// Returns the slot of an execution context.
+pub(crate) fn slot(vcpu: VcpuId) -> Option<&'static Slot> {
+    SLOTS.get(vcpu.partition.get())?.get(vcpu.index.get())
+}

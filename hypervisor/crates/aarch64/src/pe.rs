@@ -1,0 +1,426 @@
+//! A processing element: carries out actions and says what came of them.
+
+use core::ptr;
+
+use tantalum_hal::{Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind};
+use tantalum_types::{AddressSpace, CpuIndex, Ipa, VcpuId};
+
+use crate::context::{self, Context, FpRegisters, Slot, SystemRegisters, exit};
+use crate::fault::halt;
+use crate::gic::{self, ForeignMask};
+use crate::sysreg::{self, isb};
+use crate::{cache, smc};
+
+/// HCR_EL2 for partitions. Nothing of it has an effect on EL2 itself but the routing of interrupts, which are
+/// masked there, so it stays as it is while the hypervisor runs.
+const HCR: u64 = {
+    let stage_2 = 1 /* VM */ | 1 << 1 /* SWIO */;
+    let interrupts_to_el2 = 1 << 3 /* FMO */ | 1 << 4 /* IMO */ | 1 << 5 /* AMO */;
+    // A context may go on elsewhere: what it does for one processing element holds for all.
+    let broadcast = 1 << 9 /* FB */ | 1 << 10 /* BSU: inner shareable */;
+    // SMC; implementation-defined registers; ACTLR_EL1; cache maintenance by set and way; LORegions; error records.
+    let traps = 1 << 19 /* TSC */ | 1 << 20 /* TIDCP */ | 1 << 21 /* TACR */ | 1 << 22 /* TSW */
+        | 1 << 35 /* TLOR */ | 1 << 36 /* TERR */;
+    let external_aborts_to_el2 = 1 << 37; // TEA
+    let aarch64 = 1 << 31; // RW
+    let pointer_authentication = 1 << 40 /* APK */ | 1 << 41 /* API */;
+    stage_2 | interrupts_to_el2 | broadcast | traps | external_aborts_to_el2 | aarch64 | pointer_authentication
+};
+
+/// VTCR_EL2 but for the sizes: 39 bits of IPA from level 1, write-back and inner shareable walks. Tables of the
+/// Non-secure IPA space lie in Secure memory (NSW = 0), what it maps in Non-secure memory (NSA = 1).
+const VTCR: u64 = 1 << 31 | 1 << 30 | 3 << 12 | 1 << 10 | 1 << 8 | 1 << 6 | 25;
+
+/// VSTCR_EL2: the same sizes. Tables of the Secure IPA space and what it maps lie in Secure memory (SW = SA = 0).
+const VSTCR: u64 = 1 << 31 | 1 << 6 | 25;
+
+/// CPTR_EL2 while the floating-point registers hold what belongs to the running context: traps of activity
+/// monitors, trace, SVE and SME, and the bits that are one.
+const CPTR: u64 = 1 << 30 /* TAM */ | 1 << 20 /* TTA */ | 1 << 12 /* TSM */ | 1 << 8 /* TZ */ | 0x22ff;
+
+/// CPTR_EL2 while they hold somebody else's.
+const CPTR_TRAP_FP: u64 = CPTR | 1 << 10;
+
+/// MDCR_EL2: traps of the debug, performance monitor, profiling and trace registers.
+const MDCR: u64 = 1 << 19 /* TTRF */ | 1 << 14 /* TPMS */ | 1 << 11 /* TDRA */ | 1 << 10 /* TDOSA */
+    | 1 << 9 /* TDA */ | 1 << 6 /* TPM */ | 1 << 5 /* TPMCR */;
+
+/// CNTHCTL_EL2: EL1 may read the counters. The physical timer traps (EL1PCEN = 0), and so does the virtual timer
+/// where FEAT_ECV lets it: both belong to the normal world.
+const CNTHCTL: u64 = 1;
+const CNTHCTL_TRAP_VIRTUAL_TIMER: u64 = 1 << 13;
+
+/// Exception classes of ESR_EL2 (Arm ARM, D24.2.40).
+mod class {
+    pub(super) const FP: u64 = 0x07;
+    pub(super) const HVC: u64 = 0x16;
+    pub(super) const SMC: u64 = 0x17;
+    pub(super) const INSTRUCTION_ABORT: u64 = 0x20;
+    pub(super) const DATA_ABORT: u64 = 0x24;
+}
+
+/// Says why a processing element cannot run the hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsupported(&'static str);
+
+impl core::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl core::error::Error for Unsupported {}
+
+/// Is one processing element: what its registers hold and for whom.
+///
+/// EL1's system registers and the floating-point registers exist once for both worlds and all partitions, and
+/// EL3 switches neither. So they are switched late: when a context runs they become its own, and before the
+/// normal world goes on they become its again. A call that runs no context pays nothing; the floating-point
+/// registers move only when a context uses them.
+pub struct ProcessingElement {
+    index: CpuIndex,
+    normal_world_system: SystemRegisters,
+    normal_world_fp: FpRegisters,
+    /// Whose system registers EL1 has; the normal world's if `None`. The slot is held.
+    system_owner: Option<&'static Slot>,
+    /// Whose floating-point registers are loaded; the normal world's if `None`. The slot is held.
+    fp_owner: Option<&'static Slot>,
+    /// Whether CPTR_EL2 is [`CPTR_TRAP_FP`].
+    fp_trapped: bool,
+    roots: Option<Stage2Roots>,
+}
+
+impl ProcessingElement {
+    /// Prepares the processing element that this runs on.
+    ///
+    /// # Errors
+    /// Says what it lacks, or has without the hypervisor knowing how to handle it.
+    ///
+    /// # Safety
+    /// `index` must be the index of this processing element, and nobody else may have a value of this type for
+    /// it unless that one is never used again.
+    pub unsafe fn new(index: CpuIndex) -> Result<Self, Unsupported> {
+        // SAFETY: EL2 can read identification registers, and reading them has no effect.
+        let (pfr0, pfr1, dfr0, mmfr0, mmfr1, midr) = unsafe {
+            (
+                sysreg::read!("id_aa64pfr0_el1"),
+                sysreg::read!("id_aa64pfr1_el1"),
+                sysreg::read!("id_aa64dfr0_el1"),
+                sysreg::read!("id_aa64mmfr0_el1"),
+                sysreg::read!("id_aa64mmfr1_el1"),
+                sysreg::read!("midr_el1"),
+            )
+        };
+        if field(pfr0, 36) == 0 {
+            return Err(Unsupported("Secure EL2 (FEAT_SEL2) is missing"));
+        }
+        if field(pfr0, 32) != 0 || field(pfr1, 24) != 0 {
+            return Err(Unsupported("SVE and SME state cannot be kept apart yet: turn them off (sve=off,sme=off)"));
+        }
+        // At most 48 bits of address, and VMIDs of 16 bits where there are any.
+        let sizes = (mmfr0 & 0xf).min(5) << 16 | u64::from(field(mmfr1, 4) == 2) << 19;
+        let virtual_timer = if field(mmfr0, 60) != 0 { CNTHCTL_TRAP_VIRTUAL_TIMER } else { 0 };
+        let counters = match field(dfr0, 8) {
+            0 | 0xf => 0,
+            // SAFETY: there is a performance monitor. MDCR_EL2.HPMN zero would be unpredictable, so it gets N.
+            _ => (unsafe { sysreg::read!("pmcr_el0") }) >> 11 & 0x1f,
+        };
+        // SAFETY: these registers configure the execution of EL1 and EL0, which does not run yet, and EL3 keeps
+        // them apart from the normal world's. VSTCR_EL2 and VSTTBR_EL2 exist in the Secure state only.
+        unsafe {
+            sysreg::write!("hcr_el2", HCR);
+            sysreg::write!("vtcr_el2", VTCR | sizes);
+            sysreg::write!("s3_4_c2_c6_2", VSTCR);
+            sysreg::write!("cptr_el2", CPTR_TRAP_FP);
+            sysreg::write!("mdcr_el2", MDCR | counters);
+            sysreg::write!("cnthctl_el2", CNTHCTL | virtual_timer);
+            sysreg::write!("cntvoff_el2", 0);
+            sysreg::write!("hstr_el2", 0);
+            sysreg::write!("vpidr_el2", midr);
+            // Translations of an earlier life of this memory.
+            core::arch::asm!("tlbi alle1", "dsb nsh", options(nostack, preserves_flags));
+        }
+        gic::keep_from_partitions();
+        Ok(Self {
+            index,
+            normal_world_system: SystemRegisters::RESET,
+            normal_world_fp: FpRegisters::RESET,
+            system_owner: None,
+            fp_owner: None,
+            fp_trapped: true,
+            roots: None,
+        })
+    }
+
+    /// Carries out an action and returns what the processing element came back with.
+    #[inline]
+    pub fn perform(&mut self, action: Action) -> Event {
+        match action {
+            Action::CallNormalWorld(mut call) => {
+                self.return_registers();
+                smc::call_in_place(&mut call);
+                Event::NormalWorldCall(call)
+            }
+            Action::Run { vcpu, entry, roots, foreign } => self.run(vcpu, &entry, &roots, foreign),
+            Action::Halt => halt(),
+        }
+    }
+
+    /// Gives the normal world its registers back.
+    fn return_registers(&mut self) {
+        let system_owner = self.system_owner.take();
+        if let Some(slot) = system_owner {
+            // SAFETY: the slot is held, and the registers are its context's.
+            unsafe {
+                context::tantalum_save_system(&raw mut (*slot.context()).system);
+                context::tantalum_load_system(&raw const self.normal_world_system);
+            }
+        }
+        let fp_owner = self.fp_owner.take();
+        if let Some(slot) = fp_owner {
+            self.trap_fp(false);
+            // SAFETY: as above, and the registers do not trap.
+            unsafe {
+                context::tantalum_save_fp(&raw mut (*slot.context()).fp);
+                context::tantalum_load_fp(&raw const self.normal_world_fp);
+            }
+        }
+        if let Some(slot) = fp_owner
+            && !system_owner.is_some_and(|system_owner| ptr::eq(system_owner, slot))
+        {
+            // SAFETY: the slot was held, and nothing of it is left here.
+            unsafe { slot.release() };
+        }
+        if let Some(slot) = system_owner {
+            // SAFETY: as above.
+            unsafe { slot.release() };
+        }
+    }
+
+    /// Runs an execution context until it calls, traps or is interrupted.
+    fn run(&mut self, vcpu: VcpuId, entry: &Entry, roots: &Stage2Roots, foreign: ForeignInterrupts) -> Event {
+        let Some(slot) = context::slot(vcpu).filter(|slot| slot.hold(self.index)) else {
+            refuse(vcpu);
+        };
+        // SAFETY: the slot is held by this processing element, and this is the only reference to its context
+        // until the context is entered.
+        let context = unsafe { &mut *slot.context() };
+        match entry {
+            Entry::Start(start) => {
+                context.start(start);
+                self.forget(slot, context);
+                // The context reads the page past the caches until it turns them on.
+                let page = start.boot_info & !0xfff;
+                if page != 0 {
+                    // SAFETY: a partition's own memory is mapped at the same address as in its Secure IPA space.
+                    unsafe { cache::clean_and_invalidate(&(page..page.wrapping_add(0x1000))) };
+                }
+                cache::invalidate_instruction_caches();
+            }
+            Entry::Answer(answer) => context.answer(answer),
+            Entry::Resume => {}
+        }
+        self.own_system_registers(slot, context);
+        self.translate_by(roots);
+        let fp_trapped = !self.fp_owner.is_some_and(|owner| ptr::eq(owner, slot));
+        if fp_trapped != self.fp_trapped {
+            self.trap_fp(fp_trapped);
+        }
+
+        let mask = (foreign == ForeignInterrupts::Masked).then(ForeignMask::new);
+        let event = loop {
+            // SAFETY: the context is this processing element's, its system registers are loaded, and stage 2 is
+            // the partition's. Whatever runs reaches only the memory that stage 2 gives it.
+            let reason = unsafe { context::tantalum_enter(&raw mut context.registers) };
+            match reason {
+                exit::SYNCHRONOUS => {
+                    if let Some(event) = self.synchronous(slot, context) {
+                        break event;
+                    }
+                }
+                exit::IRQ => break Event::Interrupt(InterruptLine::Secure),
+                exit::FIQ => break Event::Interrupt(InterruptLine::Foreign),
+                _ => break trap(TrapKind::SystemError, context, esr()),
+            }
+        };
+        drop(mask);
+        event
+    }
+
+    /// Says what a synchronous exception from a context means; `None` if the context goes on.
+    #[inline]
+    fn synchronous(&mut self, slot: &'static Slot, context: &mut Context) -> Option<Event> {
+        let esr = esr();
+        match esr >> 26 & 0x3f {
+            // An immediate other than zero is no call of the calling convention.
+            class::SMC if esr & 0xffff == 0 => {
+                context.skip_instruction();
+                Some(Event::PartitionCall(context.call()))
+            }
+            class::HVC if esr & 0xffff == 0 => Some(Event::PartitionCall(context.call())),
+            class::FP => {
+                self.own_fp_registers(slot, context);
+                None
+            }
+            class::INSTRUCTION_ABORT | class::DATA_ABORT => abort(context, esr),
+            _ => Some(trap(TrapKind::Instruction, context, esr)),
+        }
+    }
+
+    /// Replaces what the registers still hold of a context that starts anew.
+    fn forget(&mut self, slot: &'static Slot, context: &Context) {
+        if self.fp_owner.is_some_and(|owner| ptr::eq(owner, slot)) {
+            self.trap_fp(false);
+            // SAFETY: the registers do not trap.
+            unsafe { context::tantalum_load_fp(&raw const context.fp) };
+        }
+        if self.system_owner.is_some_and(|owner| ptr::eq(owner, slot)) {
+            load_system_registers(context);
+        }
+    }
+
+    /// Makes the system registers of EL1 those of `context`.
+    fn own_system_registers(&mut self, slot: &'static Slot, context: &Context) {
+        let owner = self.system_owner.replace(slot);
+        match owner {
+            Some(owner) if ptr::eq(owner, slot) => return,
+            // SAFETY: the owner's slot is held, and is not the one that `context` borrows.
+            Some(owner) => unsafe { context::tantalum_save_system(&raw mut (*owner.context()).system) },
+            // SAFETY: the place is ours.
+            None => unsafe { context::tantalum_save_system(&raw mut self.normal_world_system) },
+        }
+        load_system_registers(context);
+        if let Some(owner) = owner
+            && !self.fp_owner.is_some_and(|fp_owner| ptr::eq(fp_owner, owner))
+        {
+            // SAFETY: it was held, and nothing of it is left here.
+            unsafe { owner.release() };
+        }
+    }
+
+    /// Makes the floating-point registers those of `context`, which is about to use them.
+    #[cold]
+    fn own_fp_registers(&mut self, slot: &'static Slot, context: &Context) {
+        self.trap_fp(false);
+        let owner = self.fp_owner.replace(slot);
+        // SAFETY: the registers do not trap. The owner's slot is held, and is not the one that `context` borrows:
+        // its use of the registers would not have trapped.
+        unsafe {
+            match owner {
+                Some(owner) => context::tantalum_save_fp(&raw mut (*owner.context()).fp),
+                None => context::tantalum_save_fp(&raw mut self.normal_world_fp),
+            }
+            context::tantalum_load_fp(&raw const context.fp);
+        }
+        if let Some(owner) = owner
+            && !ptr::eq(owner, slot)
+        {
+            // SAFETY: it was held. Its system registers are not here: those of `slot`, which runs, are.
+            unsafe { owner.release() };
+        }
+    }
+
+    /// Sets whether the use of floating-point registers traps.
+    fn trap_fp(&mut self, trap: bool) {
+        // SAFETY: the hypervisor itself uses these registers only where they do not trap.
+        unsafe { sysreg::write!("cptr_el2", if trap { CPTR_TRAP_FP } else { CPTR }) };
+        isb();
+        self.fp_trapped = trap;
+    }
+
+    /// Makes stage 2 that of a partition.
+    #[inline]
+    fn translate_by(&mut self, roots: &Stage2Roots) {
+        if self.roots.as_ref() == Some(roots) {
+            return;
+        }
+        // SAFETY: EL1 does not run; the roots are used when the context is entered, and the hypervisor promises
+        // that they are tables which let the partition reach nothing but its own.
+        unsafe {
+            sysreg::write!("s3_4_c2_c6_0", roots.secure.raw());
+            sysreg::write!("vttbr_el2", u64::from(roots.vmid) << 48 | roots.non_secure.raw());
+        }
+        self.roots = Some(*roots);
+    }
+}
+
+/// Loads the registers of EL1 that `context` keeps, and MPIDR_EL1 as it sees it.
+fn load_system_registers(context: &Context) {
+    // SAFETY: EL1 does not run; the registers are used when the context is entered.
+    unsafe {
+        context::tantalum_load_system(&raw const context.system);
+        sysreg::write!("vmpidr_el2", context.mpidr);
+    }
+}
+
+/// Stops when the logic asks for what would hand one context to two processing elements.
+#[cold]
+#[expect(clippy::panic, reason = "the hypervisor is broken: the panic handler reports it and stops")]
+fn refuse(vcpu: VcpuId) -> ! {
+    panic!("execution context {vcpu:?} does not exist or is in use by another processing element");
+}
+
+/// Returns the 4-bit field of an identification register at `bit`.
+const fn field(register: u64, bit: u32) -> u64 {
+    register >> bit & 0xf
+}
+
+fn esr() -> u64 {
+    // SAFETY: reading ESR_EL2 has no effect.
+    unsafe { sysreg::read!("esr_el2") }
+}
+
+fn trap(kind: TrapKind, context: &Context, syndrome: u64) -> Event {
+    Event::PartitionTrap(Trap { kind, pc: context.registers.pc, syndrome })
+}
+
+/// Says what an abort of a context means; `None` if it has to try again.
+#[cold]
+fn abort(context: &Context, esr: u64) -> Option<Event> {
+    let status = esr & 0x3f;
+    let on_walk = esr & 1 << 7 != 0; // S1PTW
+    // 0b00xxyy: address size, translation, access flag and permission faults; 0b0101xx: external on a walk.
+    let kind = if status & 0x30 != 0 {
+        TrapKind::SystemError
+    } else {
+        let permission = status & 0x3c == 0x0c;
+        let address = if permission && !on_walk { translate(far())? } else { faulting_ipa() };
+        if esr >> 26 & 0x3f == class::INSTRUCTION_ABORT {
+            TrapKind::InstructionAbort { address }
+        } else {
+            TrapKind::DataAbort { address, write: esr & 1 << 6 != 0 }
+        }
+    };
+    Some(trap(kind, context, esr))
+}
+
+fn far() -> u64 {
+    // SAFETY: reading FAR_EL2 has no effect.
+    unsafe { sysreg::read!("far_el2") }
+}
+
+/// Returns the page of the faulting IPA as the processing element reports it.
+fn faulting_ipa() -> Ipa {
+    // SAFETY: reading HPFAR_EL2 has no effect.
+    let hpfar = unsafe { sysreg::read!("hpfar_el2") };
+    let space = if hpfar >> 63 != 0 { AddressSpace::NonSecure } else { AddressSpace::Secure };
+    Ipa::new(space, (hpfar & 0x0fff_ffff_ffff) >> 4 << 12)
+}
+
+/// Returns the page that a virtual address of the context means: for permission faults HPFAR_EL2 does not say.
+/// `None` if stage 1 has changed meanwhile, so that the context has to fault again.
+fn translate(address: u64) -> Option<Ipa> {
+    // SAFETY: the registers of EL1 are the context's; PAR_EL1 is one of them and gets its old value back.
+    let par = unsafe {
+        let before = sysreg::read!("par_el1");
+        core::arch::asm!("at s1e1r, {}", "isb", in(reg) address, options(nostack, preserves_flags));
+        let par = sysreg::read!("par_el1");
+        sysreg::write!("par_el1", before);
+        par
+    };
+    if par & 1 != 0 {
+        return None;
+    }
+    let space = if par & 1 << 9 != 0 { AddressSpace::NonSecure } else { AddressSpace::Secure };
+    Some(Ipa::new(space, par & 0x000f_ffff_ffff_f000))
+}

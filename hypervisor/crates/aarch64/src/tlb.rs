@@ -1,0 +1,56 @@
+//! Removal of stale stage-2 translations.
+
+use tantalum_hal::VmId;
+use tantalum_types::{AddressSpace, Ipa, PAGE_SHIFT};
+
+use crate::sysreg::{self, dsb_ish, dsb_ishst, isb};
+
+/// Says in the operand of TLBI IPAS2E1IS that the address lies in the Non-secure IPA space.
+const NON_SECURE_IPA: u64 = 1 << 63;
+
+/// Runs `maintenance` with `vmid` as the VMID that TLB maintenance for EL1 and EL0 means.
+fn with_vmid(vmid: VmId, maintenance: impl FnOnce()) {
+    // Stores to tables come first.
+    dsb_ishst();
+    // SAFETY: nothing is translated by VTTBR_EL2 while EL2 runs, interrupts are masked, and it gets its old value
+    // back.
+    unsafe {
+        let current = sysreg::read!("vttbr_el2");
+        sysreg::write!("vttbr_el2", u64::from(vmid.0) << 48);
+        isb();
+        maintenance();
+        dsb_ish();
+        sysreg::write!("vttbr_el2", current);
+        isb();
+    }
+}
+
+/// Forgets on every processing element what stage 2 of `vmid` says about the page of `ipa`.
+pub fn invalidate_page(vmid: VmId, ipa: Ipa) {
+    let space = match ipa.space() {
+        AddressSpace::Secure => 0,
+        AddressSpace::NonSecure => NON_SECURE_IPA,
+    };
+    let operand = space | (ipa.raw() >> PAGE_SHIFT & 0xf_ffff_ffff);
+    with_vmid(vmid, || {
+        // SAFETY: forgetting translations is always sound. TLBs may also hold the two stages combined under the
+        // virtual address, which is not known here, so all of stage 1 of this VMID goes, once stage 2 is gone.
+        unsafe {
+            core::arch::asm!(
+                "tlbi ipas2e1is, {}",
+                "dsb ish",
+                "tlbi vmalle1is",
+                in(reg) operand,
+                options(nostack, preserves_flags)
+            );
+        }
+    });
+}
+
+/// Forgets on every processing element everything of `vmid`.
+pub fn invalidate_all(vmid: VmId) {
+    with_vmid(vmid, || {
+        // SAFETY: forgetting translations is always sound.
+        unsafe { core::arch::asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) }
+    });
+}

@@ -1,2 +1,0 @@
-//! Secure Partition that echoes direct messages.
-#![no_std]

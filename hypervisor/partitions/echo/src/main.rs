@@ -1,0 +1,28 @@
+//! Secure Partition that echoes direct messages.
+
+#![no_std]
+#![no_main]
+
+use tantalum_ffa::DirectMessage;
+use tantalum_protocol::Protocol;
+use tantalum_sdk::{Boot, CallError, Partition, Spmc, mpidr, println};
+
+/// Answers the test messages.
+struct Echo {
+    protocol: Protocol,
+}
+
+static ECHO: Echo = Echo { protocol: Protocol::new("echo") };
+
+tantalum_sdk::partition!(ECHO);
+
+impl Partition for Echo {
+    fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
+        println!("echo starts as {}, its manifest has {} bytes", spmc.id()?, boot.manifest.len());
+        Ok(())
+    }
+
+    fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
+        self.protocol.answer(spmc, mpidr(), request)
+    }
+}

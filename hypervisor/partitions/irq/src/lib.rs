@@ -1,2 +1,0 @@
-//! Secure Partition that owns a secure interrupt.
-#![no_std]

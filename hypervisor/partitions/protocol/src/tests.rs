@@ -1,0 +1,139 @@
+//! Partitions on a fake SPMC: three of them, of which the relay can name each other.
+
+use super::*;
+use std::cell::RefCell;
+use std::string::String;
+
+use tantalum_ffa::{Call, Status, answer, function};
+use tantalum_sdk::Conduit;
+
+const HOST: EndpointId = EndpointId::new(0);
+
+/// Answers the calls of the partition `caller`, and lets the others answer direct requests at once.
+struct FakeSpmc<'a> {
+    caller: EndpointId,
+    partitions: &'a [Protocol],
+    log: &'a RefCell<String>,
+}
+
+impl Conduit for FakeSpmc<'_> {
+    fn call(&self, registers: &CallRegisters) -> CallRegisters {
+        match Call::decode(registers) {
+            Ok(Call::Version { .. }) => answer::version(Some(Version::V1_2)),
+            Ok(Call::IdGet) => answer::success32([self.caller.raw().into(), 0, 0, 0, 0, 0]),
+            Ok(Call::SpmIdGet) => answer::success32([0x8000, 0, 0, 0, 0, 0]),
+            Ok(Call::Features { id: function::RXTX_MAP_64, input }) => {
+                answer::success32([input + 1, 0x77, 0, 0, 0, 0])
+            }
+            Ok(Call::Features { .. }) => answer::error(Status::NotSupported),
+            Ok(Call::ConsoleLog(text)) => {
+                self.log.borrow_mut().extend(text.characters().map(char::from));
+                answer::success()
+            }
+            Ok(Call::DirectRequest(request)) => {
+                assert_eq!(request.sender, self.caller, "a spoofed sender");
+                match request.receiver.raw().checked_sub(0x8001).map(usize::from) {
+                    Some(index) if index < self.partitions.len() && request.receiver != self.caller => {
+                        let payload = ask(self.partitions, self.log, &request);
+                        Call::DirectResponse(request.answer(payload)).encode()
+                    }
+                    _ => answer::error(Status::InvalidParameters),
+                }
+            }
+            Ok(_) => answer::error(Status::Denied),
+            Err(error) => answer::error(error.status()),
+        }
+    }
+}
+
+fn ask(partitions: &[Protocol], log: &RefCell<String>, request: &DirectMessage) -> [u64; 5] {
+    let index = usize::from(request.receiver.raw() - 0x8001);
+    let fake = FakeSpmc { caller: request.receiver, partitions, log };
+    partitions[index].answer(&Spmc::new(&fake), 0x8000_0002, request)
+}
+
+struct Machine {
+    partitions: [Protocol; 3],
+    log: RefCell<String>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self { partitions: ["echo", "irq", "relay"].map(Protocol::new), log: RefCell::default() }
+    }
+
+    fn send(&self, receiver: u16, width: Width, payload: [u64; 5]) -> [u64; 5] {
+        let receiver = EndpointId::new(receiver);
+        let request = DirectMessage { width, sender: HOST, receiver, framework: None, payload };
+        ask(&self.partitions, &self.log, &request)
+    }
+}
+
+#[test]
+fn what_is_no_command_comes_back() {
+    let machine = Machine::new();
+    for payload in [[u64::MAX; 5], [0, 1, 2, 3, 4], [0x5441_0007, 1, 2, 3, 4], [0x1_5441_0001, 0, 0, 0, 0]] {
+        assert_eq!(machine.send(0x8001, Width::Bits64, payload), payload);
+    }
+}
+
+#[test]
+fn a_partition_says_who_it_is() {
+    let answer = Machine::new().send(0x8002, Width::Bits64, [command::IDENTITY, 0, 0, 0, 0]);
+    assert_eq!(answer, [0, 0x8002, 0x8000, 0x10002, 0x8000_0002]);
+}
+
+#[test]
+fn each_partition_keeps_its_own_value() {
+    let machine = Machine::new();
+    let exchange =
+        |receiver, value| machine.send(receiver, Width::Bits64, [command::EXCHANGE, value, 0, 0, 0]);
+    assert_eq!(exchange(0x8001, 11), [0, 0, 1, 0, 0]);
+    assert_eq!(exchange(0x8002, 22), [0, 0, 1, 0, 0]);
+    assert_eq!(exchange(0x8001, 12), [0, 11, 2, 0, 0]);
+    assert_eq!(exchange(0x8002, 23), [0, 22, 2, 0, 0]);
+    assert_eq!(exchange(0x8003, 33), [0, 0, 1, 0, 0]);
+}
+
+#[test]
+fn a_relay_passes_on_and_leaves_its_trail() {
+    let machine = Machine::new();
+    let relay = |width, hops| machine.send(0x8003, width, [command::RELAY, hops, 41, 0, 0]);
+    assert_eq!(relay(Width::Bits64, 0), [0, 0, 42, 0, 0x8003]);
+    assert_eq!(relay(Width::Bits64, 0x8001), [0, 0, 42, 1, 0x8003_8001]);
+    assert_eq!(relay(Width::Bits64, 0x8001_8002), [0, 0, 42, 2, 0x8003_8002_8001]);
+    assert_eq!(relay(Width::Bits32, 0x8001_8002), [0, 0, 42, 2, 0x321]);
+}
+
+#[test]
+fn a_refused_hop_is_reported_to_the_first_sender() {
+    let machine = Machine::new();
+    let code = Status::InvalidParameters.to_raw().into();
+    let relay = |hops| machine.send(0x8003, Width::Bits64, [command::RELAY, hops, 41, 0, 0]);
+    assert_eq!(relay(0x8004), [result::REFUSED, code, 0, 0, 0]);
+    assert_eq!(relay(0x8001_8001), [result::REFUSED, code, 0, 0, 0]);
+}
+
+#[test]
+fn features_are_passed_on() {
+    let machine = Machine::new();
+    let ask = |id, input| machine.send(0x8001, Width::Bits64, [command::FEATURES, id, input, 0, 0]);
+    assert_eq!(ask(function::RXTX_MAP_64.into(), 4), [0, 0, 5, 0x77, 0]);
+    assert_eq!(ask(0x42, 0), [0, 0xffff_ffff, 0, 0, 0]);
+}
+
+#[test]
+fn a_raw_call_shows_what_comes_back() {
+    let machine = Machine::new();
+    let ask = |w0, w1| machine.send(0x8001, Width::Bits64, [command::RAW, w0, w1, 0, 0]);
+    assert_eq!(ask(function::ID_GET.into(), 0), [0, 0x8400_0061, 0, 0x8001, 0]);
+    assert_eq!(ask(0x8400_00aa, 0), [0, 0x8400_0060, 0, 0xffff_ffff, 0]);
+    assert_eq!(ask(function::RX_RELEASE.into(), 0), [0, 0x8400_0060, 0, 0xffff_fffa, 0]);
+}
+
+#[test]
+fn a_line_can_be_asked_for() {
+    let machine = Machine::new();
+    assert_eq!(machine.send(0x8002, Width::Bits32, [command::LOG, 0, 0, 0, 0]), [0, 0, 0, 0, 0]);
+    assert_eq!(machine.log.borrow().as_str(), "irq was asked to log a line\n");
+}

@@ -1,2 +1,0 @@
-//! Secure Partition that relays direct messages.
-#![no_std]

@@ -1,0 +1,28 @@
+//! Secure Partition that relays direct messages.
+
+#![no_std]
+#![no_main]
+
+use tantalum_ffa::DirectMessage;
+use tantalum_protocol::Protocol;
+use tantalum_sdk::{Boot, CallError, Partition, Spmc, mpidr, println};
+
+/// Answers the test messages.
+struct Relay {
+    protocol: Protocol,
+}
+
+static RELAY: Relay = Relay { protocol: Protocol::new("relay") };
+
+tantalum_sdk::partition!(RELAY);
+
+impl Partition for Relay {
+    fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
+        println!("relay starts as {}, its manifest has {} bytes", spmc.id()?, boot.manifest.len());
+        Ok(())
+    }
+
+    fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
+        self.protocol.answer(spmc, mpidr(), request)
+    }
+}

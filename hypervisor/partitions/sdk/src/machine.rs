@@ -1,0 +1,214 @@
+//! The only part with `unsafe`: the entry points, calls, and what the image's own memory is.
+
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ops::Range;
+use core::panic::PanicInfo;
+use core::ptr::with_exposed_provenance;
+
+use tantalum_ffa::Status;
+use tantalum_ffa::boot_info::BootInfo;
+use tantalum_types::{CallRegisters, MAX_VCPUS};
+
+use crate::service::{Boot, Partition, serve};
+use crate::spmc::{CallError, Conduit, Spmc};
+use crate::stage1::{Contents, MAIR, MapError, SCTLR, TCR, Tables};
+
+const PAGE_SIZE: usize = 4096;
+
+/// Is the distance between the tops of two stacks: four pages, and one below that is not mapped. The linker
+/// script has the same number.
+const STACK_STRIDE: usize = 5 * PAGE_SIZE;
+
+/// Bounds a manifest: the space that a package has for it.
+const MANIFEST_LIMIT: usize = 0x3000;
+
+global_asm!(
+    include_str!("entry.S"),
+    TABLES = sym TABLES,
+    TABLES_SIZE = const size_of::<Tables>(),
+    EARLY_MAP = sym early_map,
+    MAIN = sym main,
+    SECONDARY_MAIN = sym secondary_main,
+    EXCEPTION = sym exception,
+    MAX_VCPUS = const MAX_VCPUS,
+    STACK_STRIDE = const STACK_STRIDE,
+    MAIR = const MAIR,
+    TCR = const TCR,
+    SCTLR = const SCTLR,
+);
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __rodata_start: u8;
+    static __data_start: u8;
+    static __bss_end: u8;
+    static __stacks_start: u8;
+
+    fn tantalum_sdk_secondary_entry();
+    fn tantalum_sdk_abort() -> !;
+    fn tantalum_sdk_smc(registers: *mut CallRegisters);
+}
+
+unsafe extern "Rust" {
+    /// What `partition!` defines.
+    safe static TANTALUM_PARTITION: &'static dyn Partition;
+}
+
+/// Makes calls by SMC.
+#[derive(Clone, Copy, Debug)]
+struct Smc;
+
+impl Conduit for Smc {
+    fn call(&self, registers: &CallRegisters) -> CallRegisters {
+        let mut registers = *registers;
+        // SAFETY: the function reads and writes the eighteen registers and keeps to the procedure call standard.
+        // What the SPMC writes is memory that this partition has agreed on with it by an earlier call.
+        unsafe { tantalum_sdk_smc(&mut registers) };
+        registers
+    }
+}
+
+/// The way to the SPMC.
+const SPMC: Spmc<'static> = Spmc::new(&Smc);
+
+/// Keeps the tables where the entry code finds them.
+struct TableMemory(UnsafeCell<Tables>);
+
+// SAFETY: the tables are changed on the first execution context only, while no other has begun.
+unsafe impl Sync for TableMemory {}
+
+#[unsafe(link_section = ".tables")]
+static TABLES: TableMemory = TableMemory(UnsafeCell::new(Tables::new()));
+
+/// Writes text to the log, best effort: a partition that cannot log can still work.
+pub fn log(text: fmt::Arguments<'_>) {
+    let _ = SPMC.log(text);
+}
+
+/// Returns MPIDR_EL1 as the SPMC shows it to this execution context.
+pub fn mpidr() -> u64 {
+    let value: u64;
+    // SAFETY: reading the register has no effect.
+    unsafe { asm!("mrs {}, mpidr_el1", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// Ends the partition: the SPMC takes it out of service and goes on.
+pub fn abort() -> ! {
+    // SAFETY: nothing of the partition runs on this execution context any more.
+    unsafe { tantalum_sdk_abort() }
+}
+
+fn map(range: Range<usize>, contents: Contents) -> Result<(), MapError> {
+    // SAFETY: called on the first execution context only, before it registers an entry point for others, and no
+    // reference to the tables lives longer than the call. The MMU may walk them, and sees each new entry whole.
+    let tables = unsafe { &mut *TABLES.0.get() };
+    tables.map(TABLES.0.get().addr() as u64, range.start as u64..range.end as u64, contents)?;
+    // SAFETY: a barrier. It makes the new entries visible to the MMU.
+    unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+    Ok(())
+}
+
+/// Maps the image and the boot information. Runs with the MMU off.
+extern "C" fn early_map(boot_info: usize) -> bool {
+    let image = [
+        ((&raw const __image_start).addr()..(&raw const __rodata_start).addr(), Contents::Code),
+        ((&raw const __rodata_start).addr()..(&raw const __data_start).addr(), Contents::Constants),
+        ((&raw const __data_start).addr()..(&raw const __bss_end).addr(), Contents::Data),
+    ];
+    let stacks = (0..MAX_VCPUS).map(|index| {
+        let start = (&raw const __stacks_start).addr().wrapping_add(index.wrapping_mul(STACK_STRIDE));
+        (start.wrapping_add(PAGE_SIZE)..start.wrapping_add(STACK_STRIDE), Contents::Data)
+    });
+    let boot_info = match boot_info {
+        0 => Some(0..0),
+        address => pages(address, BootInfo::BLOB_SIZE),
+    };
+    let Some(boot_info) = boot_info.map(|range| (range, Contents::Constants)) else { return false };
+    let mut all = image.into_iter().chain(stacks).chain([boot_info]);
+    all.all(|(range, contents)| map(range, contents).is_ok())
+}
+
+/// Finds the manifest by the boot information.
+fn find_manifest(boot_info: usize) -> &'static [u8] {
+    if boot_info == 0 {
+        return &[];
+    }
+    let rest = BootInfo::BLOB_SIZE.max(PAGE_SIZE.wrapping_sub(boot_info % PAGE_SIZE));
+    // SAFETY: the SPMC wrote the boot information before the partition began and nobody writes it afterwards.
+    // `early_map` has mapped the pages that it may lie in.
+    let blob = unsafe { core::slice::from_raw_parts(with_exposed_provenance(boot_info), rest) };
+    let manifest = match BootInfo::decode(blob) {
+        Ok(manifest) => manifest,
+        Err(error) => fail(format_args!("{error}")),
+    };
+    let (Ok(start), Ok(size)) = (usize::try_from(manifest.address), usize::try_from(manifest.size)) else {
+        fail(format_args!("the manifest at {:#x} cannot be reached", manifest.address));
+    };
+    let Some(pages) = pages(start, size).filter(|_| size <= MANIFEST_LIMIT) else {
+        fail(format_args!("the manifest of {size} bytes at {start:#x} is too large"));
+    };
+    if let Err(error) = map(pages, Contents::Constants) {
+        fail(format_args!("the manifest at {start:#x} cannot be mapped: {error:?}"));
+    }
+    // SAFETY: it is mapped, and as with the boot information, nobody writes it any more.
+    unsafe { core::slice::from_raw_parts(with_exposed_provenance(start), size) }
+}
+
+/// Returns the pages that `size` bytes at `start` lie in.
+fn pages(start: usize, size: usize) -> Option<Range<usize>> {
+    let end = start.checked_add(size)?.checked_next_multiple_of(PAGE_SIZE)?;
+    Some(start & !(PAGE_SIZE.wrapping_sub(1))..end)
+}
+
+/// Goes on from the entry code on the first execution context.
+extern "C" fn main(boot_info: usize) -> ! {
+    let boot = Boot { manifest: find_manifest(boot_info) };
+    if let Err(error) = TANTALUM_PARTITION.start(&SPMC, &boot) {
+        fail(format_args!("cannot start: {error}"));
+    }
+    let entry = tantalum_sdk_secondary_entry as *const () as u64;
+    match SPMC.register_secondary_entry(entry) {
+        // A partition with one execution context has nothing to register.
+        Ok(()) | Err(CallError::Refused(Status::NotSupported)) => {}
+        Err(error) => fail(format_args!("cannot register its other execution contexts: {error}")),
+    }
+    run()
+}
+
+/// Goes on from the entry code on the other execution contexts.
+extern "C" fn secondary_main() -> ! {
+    run()
+}
+
+fn run() -> ! {
+    match serve(TANTALUM_PARTITION, &SPMC) {
+        Err(error) => fail(format_args!("{error}")),
+    }
+}
+
+/// Reports an exception taken to EL1, of which none is expected.
+extern "C" fn exception(vector: usize, syndrome: u64, pc: usize, fault_address: u64) -> ! {
+    const KINDS: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
+    let kind = KINDS.get(vector % 4).copied().unwrap_or_default();
+    let base = (&raw const __image_start).addr();
+    fail(format_args!(
+        "{kind} at image offset {:#x}: ESR_EL1 {syndrome:#x}, FAR_EL1 {fault_address:#x}",
+        pc.wrapping_sub(base)
+    ))
+}
+
+fn fail(reason: fmt::Arguments<'_>) -> ! {
+    log(format_args!("fatal: {reason}\n"));
+    abort()
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    match info.location() {
+        Some(at) => fail(format_args!("panic at {}:{}: {}", at.file(), at.line(), info.message())),
+        None => fail(format_args!("panic: {}", info.message())),
+    }
+}

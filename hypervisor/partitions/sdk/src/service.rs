@@ -1,0 +1,215 @@
+//! What a partition does, and the loop that has it do so.
+
+use core::error::Error;
+use core::fmt;
+
+use tantalum_ffa::{Call, DirectMessage, FrameworkMessage};
+use tantalum_types::CallRegisters;
+
+use crate::spmc::{CallError, Spmc, acknowledge};
+
+/// Holds what a partition is told when it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Boot<'a> {
+    /// The partition's manifest, a flattened device tree; empty if there is none.
+    pub manifest: &'a [u8],
+}
+
+/// Is what a partition does.
+///
+/// One value serves all execution contexts, at the same time if there are several, so what it changes is
+/// behind an atomic or a lock. Give it to [`partition!`](crate::partition).
+pub trait Partition: Sync {
+    /// Prepares the partition. Called once, on the first execution context, before anything else.
+    ///
+    /// # Errors
+    /// A partition that cannot work says why; the SPMC goes on without it.
+    fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
+        let _ = (spmc, boot);
+        Ok(())
+    }
+
+    /// Answers a direct request: returns x3 to x7 of the response.
+    fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5];
+
+    /// Handles an interrupt that came while the execution context waited.
+    fn interrupt(&self, spmc: &Spmc<'_>, intid: u32) {
+        let _ = (spmc, intid);
+    }
+
+    /// Answers a message of the framework: returns w3 to w7 of the response, zero meaning success.
+    fn framework_message(
+        &self,
+        spmc: &Spmc<'_>,
+        message: FrameworkMessage,
+        request: &DirectMessage,
+    ) -> [u64; 5] {
+        let _ = (spmc, message, request);
+        [0; 5]
+    }
+}
+
+/// Says that an execution context was resumed with something that it cannot go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnexpectedEvent {
+    /// What the call before it was.
+    pub after: u64,
+    /// w0 of what came.
+    pub function: u64,
+    /// w2 of what came: the error code of an FFA_ERROR.
+    pub detail: u64,
+}
+
+impl fmt::Display for UnexpectedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the call {:#010x} came back with {:#010x} ({:#x} in w2)",
+            self.after, self.function, self.detail
+        )
+    }
+}
+
+impl Error for UnexpectedEvent {}
+
+/// Handles what an execution context was resumed with and returns the call that ends its turn.
+///
+/// # Errors
+/// Says so if it was resumed with something else than a request, an interrupt or time to run.
+pub fn handle(
+    partition: &dyn Partition,
+    spmc: &Spmc<'_>,
+    after: &CallRegisters,
+    event: &CallRegisters,
+) -> Result<CallRegisters, UnexpectedEvent> {
+    match Call::decode(event) {
+        Ok(Call::DirectRequest(request)) => match request.framework {
+            None => {
+                let answer = request.answer(partition.message(spmc, &request));
+                return Ok(Call::DirectResponse(answer).encode());
+            }
+            Some(message) => {
+                if let Some(response) = acknowledge(message) {
+                    let payload = partition.framework_message(spmc, message, &request);
+                    let answer = request.framework_answer(response, payload);
+                    return Ok(Call::DirectResponse(answer).encode());
+                }
+            }
+        },
+        Ok(Call::Interrupt { intid, .. }) => {
+            partition.interrupt(spmc, intid);
+            return Ok(Spmc::waiting());
+        }
+        Ok(Call::Run { .. }) => return Ok(Spmc::waiting()),
+        _ => {}
+    }
+    let [function, _, detail, ..] = event.0;
+    let [after, ..] = after.0;
+    Err(UnexpectedEvent { after, function, detail })
+}
+
+/// Waits for events and handles them, for ever.
+///
+/// # Errors
+/// Says so at the first event that cannot be handled.
+pub fn serve(
+    partition: &dyn Partition,
+    spmc: &Spmc<'_>,
+) -> Result<core::convert::Infallible, UnexpectedEvent> {
+    let mut call = Spmc::waiting();
+    loop {
+        let event = spmc.raw(&call);
+        call = handle(partition, spmc, &call, &event)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tantalum_ffa::{Status, Target, Width, answer};
+    use tantalum_types::EndpointId;
+
+    /// Answers with twice each word and remembers the last interrupt.
+    #[derive(Default)]
+    struct Doubler {
+        interrupt: AtomicU32,
+    }
+
+    impl Partition for Doubler {
+        fn message(&self, _spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
+            request.payload.map(|word| word * 2)
+        }
+
+        fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32) {
+            self.interrupt.store(intid, Ordering::Relaxed);
+        }
+    }
+
+    fn request(framework: Option<FrameworkMessage>) -> DirectMessage {
+        DirectMessage {
+            width: Width::Bits32,
+            sender: EndpointId::new(0),
+            receiver: EndpointId::new(0x8001),
+            framework,
+            payload: [1, 2, 3, 4, 5],
+        }
+    }
+
+    fn handled(event: &CallRegisters) -> Result<CallRegisters, UnexpectedEvent> {
+        handle(&Doubler::default(), &Spmc::new(&Fake::new([])), &answer::msg_wait(), event)
+    }
+
+    #[test]
+    fn a_request_is_answered_to_its_sender_in_its_form() {
+        let request = request(None);
+        let response = request.answer([2, 4, 6, 8, 10]);
+        assert_eq!(response.receiver, request.sender);
+        assert_eq!(
+            handled(&Call::DirectRequest(request).encode()),
+            Ok(Call::DirectResponse(response).encode())
+        );
+    }
+
+    #[test]
+    fn framework_messages_are_acknowledged() {
+        let pairs = [
+            (FrameworkMessage::PsciRequest, FrameworkMessage::PmResponse),
+            (FrameworkMessage::WarmBoot, FrameworkMessage::PmResponse),
+            (FrameworkMessage::VmCreated, FrameworkMessage::VmCreatedResponse),
+            (FrameworkMessage::VmDestroyed, FrameworkMessage::VmDestroyedResponse),
+        ];
+        for (message, response) in pairs {
+            let request = request(Some(message));
+            let expected = request.framework_answer(response, [0; 5]);
+            assert_eq!(
+                handled(&Call::DirectRequest(request).encode()),
+                Ok(Call::DirectResponse(expected).encode())
+            );
+        }
+        assert!(handled(&Call::DirectRequest(request(Some(FrameworkMessage::PmResponse))).encode()).is_err());
+    }
+
+    #[test]
+    fn interrupts_are_handled_and_time_is_given_back() {
+        let doubler = Doubler::default();
+        let fake = Fake::new([]);
+        let event = answer::interrupt(Target::NONE, 34);
+        let call = handle(&doubler, &Spmc::new(&fake), &answer::msg_wait(), &event);
+        assert_eq!(call, Ok(answer::msg_wait()));
+        assert_eq!(doubler.interrupt.load(Ordering::Relaxed), 34);
+        let target = Target { endpoint: EndpointId::new(0x8001), vcpu: 0 };
+        assert_eq!(handled(&Call::Run { target }.encode()), Ok(answer::msg_wait()));
+    }
+
+    #[test]
+    fn the_loop_stops_at_what_it_does_not_know() {
+        let request = request(None);
+        let fake = Fake::new([Call::DirectRequest(request).encode(), answer::error(Status::Denied)]);
+        let Err(error) = serve(&Doubler::default(), &Spmc::new(&fake));
+        assert_eq!(error, UnexpectedEvent { after: 0x8400_0070, function: 0x8400_0060, detail: 0xffff_fffa });
+        let response = request.answer([2, 4, 6, 8, 10]);
+        assert_eq!(fake.made(), [Call::MsgWait { retain_rx: false }, Call::DirectResponse(response)]);
+    }
+}

@@ -1,0 +1,223 @@
+//! The machine: its memory, tables, TLBs, interrupts, log and SPMD.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+
+use tantalum_hal::{AccessError, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+use tantalum_types::{
+    Address, AddressSpace, CallRegisters, CpuIndex, Ipa, MAX_CPUS, PAGE_SIZE, Pa, PageRange,
+};
+
+use crate::manifests;
+use crate::mmu::TlbEntry;
+
+/// Counts the pages for translation tables.
+pub const TABLE_PAGES: usize = tantalum_spmc::TABLE_PAGES;
+
+/// Is where the pages for translation tables lie: at the end of the SPMC's image.
+const TABLE_BASE: u64 = manifests::SPMC_BASE + 0x8_0000;
+
+const ENTRIES: usize = 512;
+
+type Page = [u8; PAGE_SIZE as usize];
+
+/// Answers calls to the SPMD in a test.
+pub type Spmd = Box<dyn FnMut(&CallRegisters) -> CallRegisters + Send>;
+
+/// Is a machine with RAM at the addresses that [`manifests`] names.
+///
+/// A page belongs to one address space; the same number in the other is no memory, unlike on QEMU. Each
+/// processing element has a TLB, which keeps what it has seen until it is told to forget it.
+pub struct Machine {
+    ram: Vec<PageRange<Pa>>,
+    pages: Mutex<HashMap<Pa, Box<Page>>>,
+    tables: Mutex<Vec<u64>>,
+    pub(crate) tlbs: [Mutex<HashMap<(u16, Ipa), TlbEntry>>; MAX_CPUS],
+    interrupts: [Mutex<VecDeque<u32>>; MAX_CPUS],
+    interrupt_settings: Mutex<Vec<(CpuIndex, u32, bool)>>,
+    log: Mutex<String>,
+    spmd: Mutex<Option<Spmd>>,
+    wrong_space: Mutex<Vec<Pa>>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Machine {
+    /// Builds a machine whose memory is all zero.
+    pub fn new() -> Self {
+        let ram = |start: Pa, size| PageRange::from_size(start, size).unwrap();
+        Self {
+            ram: vec![
+                ram(Pa::secure(manifests::SECURE_BASE), manifests::SECURE_SIZE),
+                ram(Pa::non_secure(manifests::NON_SECURE_BASE), manifests::NON_SECURE_SIZE),
+            ],
+            pages: Mutex::default(),
+            tables: Mutex::new(vec![u64::MAX; TABLE_PAGES * ENTRIES]),
+            tlbs: Default::default(),
+            interrupts: Default::default(),
+            interrupt_settings: Mutex::default(),
+            log: Mutex::default(),
+            spmd: Mutex::default(),
+            wrong_space: Mutex::default(),
+        }
+    }
+
+    /// Returns what has been logged.
+    pub fn log_text(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Returns every address that was accessed in a space in which it is no memory, though it is in the other.
+    /// On a real machine such an access can cross the wall between the worlds: there must be none.
+    pub fn wrong_space_accesses(&self) -> Vec<Pa> {
+        self.wrong_space.lock().unwrap().clone()
+    }
+
+    /// Makes a secure interrupt pending for `cpu`.
+    pub fn raise(&self, cpu: CpuIndex, intid: u32) {
+        self.interrupts[cpu.get()].lock().unwrap().push_back(intid);
+    }
+
+    /// Returns every change of an interrupt's setting: on which processing element, which one, whether on.
+    pub fn interrupt_settings(&self) -> Vec<(CpuIndex, u32, bool)> {
+        self.interrupt_settings.lock().unwrap().clone()
+    }
+
+    /// Lets `spmd` answer calls to the SPMD from now on.
+    pub fn set_spmd(&self, spmd: Spmd) {
+        *self.spmd.lock().unwrap() = Some(spmd);
+    }
+
+    /// Returns `N` bytes of physical memory, which must be there.
+    pub fn bytes<const N: usize>(&self, from: Pa) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.read(from, &mut bytes).unwrap();
+        bytes
+    }
+
+    /// Returns descriptor `index` of the translation table at `table`, which must be a table page.
+    pub(crate) fn descriptor(&self, table: Pa, index: usize) -> u64 {
+        let offset = table.raw().checked_sub(TABLE_BASE).map(|offset| (offset / PAGE_SIZE) as usize);
+        let page = offset.filter(|page| *page < TABLE_PAGES && table.space() == AddressSpace::Secure);
+        let page = page.unwrap_or_else(|| panic!("the walker reads a table at {table}, where there is none"));
+        self.load(page, index)
+    }
+
+    /// Calls `each` with every piece of `size` bytes at `start` that lies in one page, after checking all.
+    fn in_pages(
+        &self,
+        start: Pa,
+        size: usize,
+        mut each: impl FnMut(&mut Page, core::ops::Range<usize>, usize),
+    ) -> Result<(), AccessError> {
+        let mut pieces = Vec::new();
+        let mut done = 0;
+        while done < size {
+            let address = start.checked_add(done as u64).ok_or(AccessError { address: start })?;
+            if !self.ram.iter().any(|ram| ram.contains(address)) {
+                self.note(address);
+                return Err(AccessError { address });
+            }
+            let offset = (address.raw() % PAGE_SIZE) as usize;
+            let length = (size - done).min(PAGE_SIZE as usize - offset);
+            pieces.push((Pa::new(address.space(), address.raw() - offset as u64), offset, length, done));
+            done += length;
+        }
+        let mut pages = self.pages.lock().unwrap();
+        for (page, offset, length, done) in pieces {
+            let page = pages.entry(page).or_insert_with(|| Box::new([0; PAGE_SIZE as usize]));
+            each(page, offset..offset + length, done);
+        }
+        Ok(())
+    }
+
+    fn note(&self, address: Pa) {
+        let other = match address.space() {
+            AddressSpace::Secure => Pa::non_secure(address.raw()),
+            AddressSpace::NonSecure => Pa::secure(address.raw()),
+        };
+        if self.ram.iter().any(|ram| ram.contains(other)) {
+            self.wrong_space.lock().unwrap().push(address);
+        }
+    }
+}
+
+impl PhysicalMemory for Machine {
+    fn read(&self, from: Pa, to: &mut [u8]) -> Result<(), AccessError> {
+        self.in_pages(from, to.len(), |page, range, done| {
+            let length = range.len();
+            to[done..done + length].copy_from_slice(&page[range]);
+        })
+    }
+
+    fn write(&self, to: Pa, from: &[u8]) -> Result<(), AccessError> {
+        self.in_pages(to, from.len(), |page, range, done| {
+            let length = range.len();
+            page[range].copy_from_slice(&from[done..done + length]);
+        })
+    }
+
+    fn zero(&self, range: &PageRange<Pa>) -> Result<(), AccessError> {
+        self.in_pages(range.start(), range.size() as usize, |page, _, _| page.fill(0))
+    }
+}
+
+impl TableMemory for Machine {
+    fn page_count(&self) -> usize {
+        TABLE_PAGES
+    }
+
+    fn address(&self, page: usize) -> Option<Pa> {
+        (page < TABLE_PAGES).then(|| Pa::secure(TABLE_BASE + page as u64 * PAGE_SIZE))
+    }
+
+    fn load(&self, page: usize, index: usize) -> u64 {
+        self.tables.lock().unwrap().get(page * ENTRIES + index).copied().unwrap_or(0)
+    }
+
+    fn store(&self, page: usize, index: usize, descriptor: u64) {
+        if let Some(slot) = self.tables.lock().unwrap().get_mut(page * ENTRIES + index) {
+            *slot = descriptor;
+        }
+    }
+}
+
+impl Tlb for Machine {
+    fn invalidate_page(&self, vmid: VmId, ipa: Ipa) {
+        let page = Ipa::new(ipa.space(), ipa.raw() & !(PAGE_SIZE - 1));
+        for tlb in &self.tlbs {
+            tlb.lock().unwrap().remove(&(vmid.0, page));
+        }
+    }
+
+    fn invalidate_all(&self, vmid: VmId) {
+        for tlb in &self.tlbs {
+            tlb.lock().unwrap().retain(|(found, _), _| *found != vmid.0);
+        }
+    }
+}
+
+impl Platform for Machine {
+    fn call_spmd(&self, call: &CallRegisters) -> CallRegisters {
+        match self.spmd.lock().unwrap().as_mut() {
+            Some(spmd) => spmd(call),
+            None => panic!("a call to the SPMD that the test does not expect: {call:x?}"),
+        }
+    }
+
+    fn log(&self, bytes: &[u8]) {
+        self.log.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+    }
+
+    fn take_secure_interrupt(&self, cpu: CpuIndex) -> Option<u32> {
+        self.interrupts[cpu.get()].lock().unwrap().pop_front()
+    }
+
+    fn configure_secure_interrupt(&self, cpu: CpuIndex, intid: u32, enable: bool) {
+        self.interrupt_settings.lock().unwrap().push((cpu, intid, enable));
+    }
+}

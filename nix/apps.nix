@@ -1,0 +1,96 @@
+# What `nix run` starts. Each is a small script that enters a sysroot on the user's machine, so it needs nothing
+# there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
+{ lib, sysroots, packages, vendors }:
+let
+  inherit (packages) image runner rust-core;
+
+  # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
+  # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
+  enter = sysroot: ''
+    #!/bin/sh
+    set -eu
+    sysroot=${sysroot}
+    libraries=$sysroot/usr/lib/x86_64-linux-gnu
+    enter() {
+      # The user's own files, wherever they lie, at the same place; the tools' /usr and /etc are the sysroot's.
+      set -- --setenv PATH "''${TANTALUM_PATH:+$TANTALUM_PATH:}/usr/bin:/usr/sbin" "$@"
+      for place in /*; do
+        case $place in
+          /bin | /dev | /etc | /lib* | /proc | /sbin | /usr | /nix) ;;
+          *) if [ -d "$place" ] && [ ! -L "$place" ]; then set -- --bind "$place" "$place" "$@"; fi ;;
+        esac
+      done
+      exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" "$sysroot/usr/bin/bwrap" \
+        --unshare-user --die-with-parent \
+        --ro-bind "$sysroot/usr" /usr --ro-bind "$sysroot/etc" /etc \
+        --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib --symlink usr/lib64 /lib64 \
+        --ro-bind /nix /nix --dev-bind /dev /dev --bind /proc /proc --unsetenv LD_LIBRARY_PATH --setenv LC_ALL C.UTF-8 \
+        "$@"
+    }
+  '';
+
+  app = name: sysroot: text: lib.build {
+    inherit name;
+    sysroot = sysroots.base;
+    text = enter sysroot + text;
+    script = ''
+      mkdir -p "$out/bin"
+      printf '%s' "$text" > "$out/bin/$name"
+      chmod 755 "$out/bin/$name"
+    '';
+  };
+
+  # Cargo in the shell: the pinned crates and the target's libraries, as in the builds.
+  cargoHome = lib.build {
+    name = "cargo-home";
+    sysroot = sysroots.base;
+    core = rust-core;
+    inherit (rust-core) target;
+    vendors = builtins.attrValues vendors;
+    script = ''
+      mkdir -p "$out/vendor"
+      for vendor in $vendors; do
+        for crate in "$vendor"/*/; do
+          ln -sfn "$crate" "$out/vendor/"
+        done
+      done
+      cat > "$out/config.toml" <<TOML
+      [source.crates-io]
+      replace-with = "vendored"
+      [source.vendored]
+      directory = "$out/vendor"
+      [target.$target]
+      linker = "ld.lld"
+      rustflags = ["--sysroot=$core"]
+      TOML
+    '';
+  };
+in
+{
+  default = app "tantalum-run" sysroots.qemu ''
+    # Boot the image and run the scenarios: tantalum-run [RUNNER OPTION...]
+    enter ${runner}/bin/runner run --image ${image} --expect ${../tests/scenarios/list.txt} "$@"
+  '';
+
+  console = app "tantalum-console" sysroots.qemu ''
+    # Boot the image to a BusyBox prompt: tantalum-console [RUNNER OPTION...]
+    enter ${runner}/bin/runner console --image ${image} "$@"
+  '';
+
+  shell = app "tantalum-shell" sysroots.shell ''
+    # The pinned tools, for working on the code: tantalum-shell [COMMAND [ARGUMENT...]]
+    cache=''${TANTALUM_CACHE:-''${XDG_CACHE_HOME:-''${HOME:-/root}/.cache}/tantalum}
+    mkdir -p "$cache/cargo-home"
+    cp -f ${cargoHome}/config.toml "$cache/cargo-home/config.toml"
+    # Built with other tools than the machine's, so kept apart from what those leave in target/.
+    export CARGO_HOME="$cache/cargo-home" CARGO_TARGET_DIR="''${CARGO_TARGET_DIR:-$cache/target}" CARGO_NET_OFFLINE=true
+    export TANTALUM_IMAGE=${image} TANTALUM_PATH=${runner}/bin
+    if [ $# -eq 0 ]; then
+      echo 'Tantalum: gcc and aarch64-linux-gnu-gcc, cargo, qemu-system-aarch64, gdb-multiarch, shellcheck, runner.' >&2
+      echo "          cargo's output goes to $CARGO_TARGET_DIR; leave with exit." >&2
+      export PS1='[tantalum] \w \$ '
+      set -- bash --norc
+    fi
+    enter "$@"
+  '';
+}

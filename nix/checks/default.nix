@@ -1,0 +1,63 @@
+# The checks, one per file. Each file gives a list of parts: derivations that always build and hold a junit.xml,
+# whatever it says. From these come
+#   results.NAME  all parts' cases in one junit.xml, and the reports beside it; always builds
+#   checks.NAME   the same, but fails to build when a case failed: what `nix flake check` wants
+# nix/check builds the results, so that it can show and count every case.
+{ lib, sysroots, packages, vendors }:
+let
+  inherit (builtins) mapAttrs;
+  inherit (packages) runner;
+
+  scope = {
+    inherit lib sysroots packages vendors;
+    cases = ./cases.sh;
+  };
+  parts = {
+    seed = import ./seed.nix scope;
+    lint = import ./lint scope;
+    unit = import ./unit.nix scope;
+    e2e = import ./e2e.nix scope;
+    breakages = import ./breakages.nix scope;
+  };
+
+  results = mapAttrs
+    (name: parts: lib.build {
+      name = "${name}-results";
+      sysroot = sysroots.base;
+      inherit parts;
+      script = ''
+        mkdir -p "$out"
+        {
+          echo '<?xml version="1.0" encoding="UTF-8"?>'
+          echo '<testsuites>'
+          for part in $parts; do
+            grep -v '^<?xml' "$part/junit.xml"
+          done
+          echo '</testsuites>'
+        } > "$out/junit.xml"
+        for part in $parts; do
+          find "$part" -mindepth 1 -maxdepth 1 ! -name junit.xml -exec cp -r -t "$out" {} +
+        done
+      '';
+    })
+    parts;
+in
+{
+  inherit parts results;
+
+  checks = mapAttrs
+    (name: result: lib.build {
+      inherit name runner;
+      sysroot = sysroots.base;
+      results = result;
+      script = ''
+        if ! "$runner/bin/runner" sum "$results/junit.xml"; then
+          "$runner/bin/runner" show "$results" || true
+          echo "Failed. All reports: $results"
+          exit 1
+        fi
+        cp -r "$results" "$out"
+      '';
+    })
+    results;
+}

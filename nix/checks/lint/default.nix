@@ -1,0 +1,131 @@
+# Style, and rules about the code that a compiler does not know.
+{ lib, sysroots, packages, vendors, cases, ... }:
+
+let
+  inherit (packages) rust-core runner spmc;
+
+  # Everything a person wrote, whichever folder it is in.
+  tree = lib.source {
+    name = "tree";
+    root = ../../..;
+    paths = [ "flake.nix" "nix" "tfa" "aosp-kernel" "rootfs" "tests" "hypervisor" ];
+    optional = [ ".ci" ];
+    ignore = [ "busybox" "Cargo.lock" "README.md" ];
+  };
+  # Reading a file this way parses it; what it would evaluate to does not matter.
+  nixFiles = folder:
+    builtins.concatLists (map
+      (name:
+        let
+          path = folder + "/${name}";
+          type = (builtins.readDir folder).${name};
+        in
+        if type == "directory" && name != "target" then nixFiles path
+        else if type == "regular" && builtins.match ".*\\.nix" name != null then [ path ]
+        else [ ])
+      (builtins.attrNames (builtins.readDir folder)));
+  folders = [ ../../../nix ../../../tfa ../../../aosp-kernel ../../../rootfs ../../../tests ../../../hypervisor ];
+  parsed = builtins.length
+    (map (file: builtins.seq (import file) file) (builtins.concatMap nixFiles folders));
+
+  formatting = ''
+    check 'cargo fmt' cargo fmt --all --check
+  '';
+in
+[
+  (lib.cargo {
+    name = "lint-hypervisor";
+    workspace = import ../../../hypervisor/source.nix { inherit lib; };
+    vendor = vendors.hypervisor;
+    core = rust-core;
+    inherit cases;
+    policy = ./policy.py;
+    script = ''
+      . "$cases"
+      suite lint-hypervisor
+      ${formatting}
+      check 'clippy: logic and tests, on the host' cargo clippy --locked --all-targets -- -D warnings
+      check 'clippy: all that runs on the machine' \
+        cargo clippy --locked --workspace --exclude tantalum-sim --target "$target" -- -D warnings
+      export RUSTDOCFLAGS="-D warnings --sysroot=$core"
+      check 'cargo doc' cargo doc --locked --workspace --exclude tantalum-sim --no-deps --target "$target"
+
+      cargo metadata --locked --format-version 1 > metadata.json
+      check 'dependencies point one way' python3 "$policy" dependencies metadata.json
+      check 'unsafe code lies in few crates' python3 "$policy" unsafe metadata.json
+      check 'licences of all crates are known' python3 "$policy" licences metadata.json
+      suite_end
+    '';
+  })
+
+  (lib.cargo {
+    name = "lint-runner";
+    workspace = import ../../../tests/runner/source.nix { inherit lib; };
+    vendor = vendors."tests/runner";
+    inherit cases;
+    policy = ./policy.py;
+    script = ''
+      . "$cases"
+      suite lint-runner
+      ${formatting}
+      check 'clippy' cargo clippy --locked --all-targets -- -D warnings
+      export RUSTDOCFLAGS='-D warnings'
+      check 'cargo doc' cargo doc --locked --no-deps
+      cargo metadata --locked --format-version 1 > metadata.json
+      check 'licences of all crates are known' python3 "$policy" licences metadata.json
+      suite_end
+    '';
+  })
+
+  (lib.build {
+    name = "lint-shell";
+    sysroot = sysroots.lint;
+    inherit cases tree;
+    script = ''
+      . "$cases"
+      cd "$tree"
+      suite lint-shell
+      while IFS= read -r file; do
+        check "shellcheck $file" shellcheck --color=never --external-sources "$file"
+      done < <(
+        { find . -name '*.sh'; grep -rlE --exclude-dir=target '^#!.*/(env )?(ba|da)?sh' .; } \
+          | cut -c 3- | LC_ALL=C sort -u
+      )
+      suite_end
+    '';
+  })
+
+  (lib.build {
+    name = "lint-nix";
+    sysroot = sysroots.base;
+    inherit cases tree parsed;
+    rules = ./nix-format.awk;
+    script = ''
+      . "$cases"
+      cd "$tree"
+      suite lint-nix
+      check "$parsed Nix files parse" test "$parsed" -gt 0
+      while IFS= read -r file; do
+        check "format of $file" awk -f "$rules" "$file"
+      done < <(find . -name '*.nix' | cut -c 3- | LC_ALL=C sort)
+      suite_end
+    '';
+  })
+
+  (lib.build {
+    name = "lint-binary";
+    # For its disassembler.
+    sysroot = sysroots.rust;
+    inherit cases spmc;
+    rules = ./no-fp.awk;
+    script = ''
+      . "$cases"
+      suite lint-binary
+      no_fp() {
+        aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$spmc/spmc.elf" | awk -f "$rules"
+      }
+      check 'the SPMC has FP and SIMD instructions in .text.fp only' no_fp
+      suite_end
+    '';
+  })
+]

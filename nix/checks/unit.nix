@@ -1,0 +1,38 @@
+# Host tests: the hypervisor's logic, the runner, and the firmware's table of partitions.
+{ lib, sysroots, packages, vendors, cases, ... }:
+
+let
+  inherit (packages) runner;
+
+  cargoTest = name: workspace: vendor: lib.cargo {
+    name = "unit-${name}";
+    inherit workspace vendor runner;
+    suite = name;
+    script = ''
+      # A test that fails, or tests that do not build, are a result like any other; the runner finds them in the log.
+      cargo test --locked --no-fail-fast > log 2>&1 || true
+      cat log
+      mkdir -p "$out"
+      "$runner/bin/runner" libtest --name "unit-$suite" --out "$out/junit.xml" < log || true
+      cp log "$out/unit-$suite.log"
+    '';
+  };
+in
+[
+  (cargoTest "hypervisor" (import ../../hypervisor/source.nix { inherit lib; }) vendors.hypervisor)
+  (cargoTest "runner" (import ../../tests/runner/source.nix { inherit lib; }) vendors."tests/runner")
+
+  # These are pure evaluation: a failure stops it, with the names of the cases that failed.
+  (lib.build {
+    name = "unit-partition-table";
+    sysroot = sysroots.base;
+    inherit cases;
+    count = import ../../tfa/tests.nix;
+    script = ''
+      . "$cases"
+      suite unit-partition-table
+      check "tfa/tests.nix: $count cases" test "$count" -gt 0
+      suite_end
+    '';
+  })
+]
