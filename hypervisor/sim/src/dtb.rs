@@ -15,34 +15,30 @@ impl Node {
     }
 
     /// Sets the property `name` to `value`, in place of one of that name.
-    pub fn set(&mut self, name: &str, value: impl Value) -> &mut Self {
+    pub fn set(&mut self, name: &str, value: impl Value) {
         let value = value.bytes();
         match self.properties.iter_mut().find(|(found, _)| found == name) {
             Some((_, old)) => *old = value,
             None => self.properties.push((name.into(), value)),
         }
-        self
     }
 
     /// Adds the property `name` even if there is one of that name.
-    pub fn set_again(&mut self, name: &str, value: impl Value) -> &mut Self {
+    pub fn set_again(&mut self, name: &str, value: impl Value) {
         self.properties.push((name.into(), value.bytes()));
-        self
     }
 
     /// Removes the property or the node `name`, which must be there.
-    pub fn remove(&mut self, name: &str) -> &mut Self {
+    pub fn remove(&mut self, name: &str) {
         let count = self.properties.len() + self.nodes.len();
         self.properties.retain(|(found, _)| found != name);
         self.nodes.retain(|node| node.name != name);
         assert!(self.properties.len() + self.nodes.len() < count, "there is no {name} to remove");
-        self
     }
 
     /// Adds a node.
-    pub fn add(&mut self, node: Node) -> &mut Self {
+    pub fn add(&mut self, node: Node) {
         self.nodes.push(node);
-        self
     }
 
     /// Sets the property `name` to `value` and returns the node.

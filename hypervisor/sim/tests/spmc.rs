@@ -146,15 +146,9 @@ fn boots_in_the_order_that_the_manifests_ask_for() {
         }) as Script
     };
     SimBuilder::new()
-        .partition_with("last", [watch(&order)], |manifest| {
-            manifest.remove("boot-order");
-        })
-        .partition_with("second", [watch(&order)], |manifest| {
-            manifest.set("boot-order", 7_u32);
-        })
-        .partition_with("first", [watch(&order)], |manifest| {
-            manifest.set("boot-order", 3_u32);
-        })
+        .partition_with("last", [watch(&order)], |manifest| manifest.remove("boot-order"))
+        .partition_with("second", [watch(&order)], |manifest| manifest.set("boot-order", 7_u32))
+        .partition_with("first", [watch(&order)], |manifest| manifest.set("boot-order", 3_u32))
         .boot();
     assert_eq!(*order.lock().unwrap(), [2, 1, 0]);
 }
@@ -182,12 +176,8 @@ fn tells_a_partition_where_its_manifest_is() {
 fn goes_on_without_a_partition_whose_manifest_is_wrong() {
     let sim = SimBuilder::new()
         .partition("echo", echoes())
-        .partition_with("typo", [echo()], |manifest| {
-            manifest.set("boot-oder", 1_u32);
-        })
-        .partition_with("greedy", [echo()], |manifest| {
-            manifest.set("load-address", partition_base(0) as u32);
-        })
+        .partition_with("typo", [echo()], |manifest| manifest.set("boot-oder", 1_u32))
+        .partition_with("greedy", [echo()], |manifest| manifest.set("load-address", partition_base(0) as u32))
         .partition("last", [echo()])
         .boot();
     assert_eq!(payload(sim.ask(0, request(ECHO, PAYLOAD))), PAYLOAD);
@@ -400,9 +390,7 @@ fn carries_a_request_and_its_answer_unchanged() {
 fn refuses_requests_that_are_not_right() {
     let sim = SimBuilder::new()
         .partition("echo", echoes())
-        .partition_with("mute", [echo()], |manifest| {
-            manifest.set("messaging-method", 2_u32);
-        })
+        .partition_with("mute", [echo()], |manifest| manifest.set("messaging-method", 2_u32))
         .boot();
     let invalid = Status::InvalidParameters;
     assert_eq!(sim.refusal(0, request_from(ECHO, SECOND, PAYLOAD)), invalid, "in a partition's name");
@@ -579,9 +567,7 @@ fn a_partition_that_queues_them_is_not_interrupted() {
         })
     };
     let sim = SimBuilder::new()
-        .partition_with("queues", [script], |manifest| {
-            manifest.set("ns-interrupts-action", 0_u32);
-        })
+        .partition_with("queues", [script], |manifest| manifest.set("ns-interrupts-action", 0_u32))
         .boot();
     assert_eq!(payload(sim.ask(0, request(ECHO, PAYLOAD))), PAYLOAD);
     assert_eq!(*seen.lock().unwrap(), Some(ForeignInterrupts::Masked));
