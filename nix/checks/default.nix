@@ -17,8 +17,7 @@ let
     lint = import ./lint scope;
     unit = import ./unit.nix scope;
     e2e = import ./e2e.nix scope;
-    breakages = import ./breakages.nix scope;
-  };
+  } // (if builtins.pathExists ../../tests/breakages then { breakages = import ./breakages.nix scope; } else { });
 
   results = mapAttrs
     (name: parts: lib.build {

@@ -29,7 +29,11 @@ const UNUSABLE: u8 = 2;
 
 /// Does what the arguments ask for.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match dispatch(Parser::from_iter(args)) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Anywhere on the line: who asks for help may have a wrapper that adds options in front.
+    let help = args.iter().skip(1).any(|arg| arg == "--help" || arg == "-h");
+    let result = if help { print(HELP) } else { dispatch(Parser::from_iter(args)) };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(BAD),
         Err(error) => {
@@ -43,7 +47,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(mut args: Parser) -> Result<bool> {
     let command = match args.next()? {
         Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
-        Some(Arg::Short('h') | Arg::Long("help")) => return print(HELP),
         Some(Arg::Short('V') | Arg::Long("version")) => {
             return print(concat!("runner ", env!("CARGO_PKG_VERSION"), "\n"));
         }

@@ -1,15 +1,29 @@
 //! From console bytes to lines of clean text.
 
-/// A line longer than this is cut: no guest may make the runner's memory grow.
-const MAX_LINE: usize = 8 * 1024;
+/// A line of a console that is longer than this is cut: no guest may make the runner's memory
+/// grow, nor fill a report with one line.
+const CONSOLE: usize = 8 * 1024;
+/// QEMU's control channel gives the registers of all CPUs as one line.
+const CONTROL: usize = 4 * 1024 * 1024;
 
-/// Collects bytes of one console and gives whole lines.
-#[derive(Debug, Default)]
+/// Collects bytes of one source and gives whole lines.
+#[derive(Debug)]
 pub struct LineSplitter {
     pending: Vec<u8>,
+    longest: usize,
 }
 
 impl LineSplitter {
+    /// Makes one for a console.
+    pub fn for_console() -> Self {
+        Self { pending: Vec::new(), longest: CONSOLE }
+    }
+
+    /// Makes one for QEMU's control channel.
+    pub fn for_control() -> Self {
+        Self { pending: Vec::new(), longest: CONTROL }
+    }
+
     /// Takes bytes as they come and appends the lines that they complete to `lines`.
     pub fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
         for &byte in bytes {
@@ -18,7 +32,7 @@ impl LineSplitter {
                 continue;
             }
             self.pending.push(byte);
-            if self.pending.len() >= MAX_LINE {
+            if self.pending.len() >= self.longest {
                 lines.push(self.take());
             }
         }
@@ -64,7 +78,7 @@ mod tests {
     use super::*;
 
     fn split(parts: &[&[u8]]) -> (Vec<String>, Option<String>) {
-        let mut splitter = LineSplitter::default();
+        let mut splitter = LineSplitter::for_console();
         let mut lines = Vec::new();
         for part in parts {
             splitter.push(part, &mut lines);
@@ -88,7 +102,7 @@ mod tests {
 
     #[test]
     fn endless_lines_are_cut() {
-        let (lines, rest) = split(&[&vec![b'x'; MAX_LINE + 3]]);
+        let (lines, rest) = split(&[&vec![b'x'; CONSOLE + 3]]);
         assert_eq!(lines.len(), 1);
         assert_eq!(rest.as_deref(), Some("xxx"));
     }

@@ -60,13 +60,20 @@ pub struct CpuState {
     pub secure: bool,
 }
 
+/// Below this lies the flash that BL1 runs from.
+const FLASH_END: u64 = 0x0800_0000;
+/// The secure SRAM, which holds BL2 and BL31.
+const SECURE_SRAM: std::ops::Range<u64> = 0x0e00_0000..0x0e10_0000;
+
 impl CpuState {
     /// Whose code runs there; `None` for a CPU that was never started.
     pub fn level(&self) -> Option<Level> {
         Some(match (self.secure, self.el) {
             _ if self.pc == 0 => return None,
+            (_, 3) if self.pc < FLASH_END => Level::Bl1,
             (_, 3) => Level::Bl31,
             (true, 2) => Level::Spmc,
+            (true, 1) if SECURE_SRAM.contains(&self.pc) => Level::Bl2,
             (true, _) => Level::Partition,
             (false, 2) => Level::Pkvm,
             (false, 1) => Level::Linux,
@@ -85,13 +92,15 @@ impl fmt::Display for CpuState {
 }
 
 /// Names the level that hangs: the first of those that the normal world cannot leave by
-/// itself. CPUs that wait in Linux are no news, a CPU that stays below it is.
+/// itself. CPUs that wait in Linux are no news, a CPU that stays below it is. EL3 comes last:
+/// CPUs that are not started yet, or are off again, wait there, in BL1 or BL31.
 pub fn suspect(cpus: &[CpuState]) -> Option<&CpuState> {
     let rank = |cpu: &CpuState| match cpu.level() {
         Some(Level::Spmc) => 5,
         Some(Level::Partition) => 4,
-        Some(Level::Bl31) => 3,
-        Some(Level::Pkvm) => 2,
+        Some(Level::Pkvm) => 3,
+        Some(Level::Bl2) => 2,
+        Some(Level::Bl1 | Level::Bl31) if cpu.cpu == 0 => 1,
         _ => 0,
     };
     cpus.iter().rev().max_by_key(|cpu| rank(cpu)).filter(|cpu| rank(cpu) > 0)
@@ -151,6 +160,20 @@ mod tests {
         assert_eq!(levels, [Some(Level::Spmc), Some(Level::Linux), None]);
         assert_eq!(suspect(&cpus).map(|c| (c.cpu, c.pc)), Some((0, 0x0e10_1234)));
         assert_eq!(suspect(&cpus[1..]), None);
+    }
+
+    #[test]
+    fn cpus_that_wait_in_firmware_are_no_suspects() {
+        let at = |cpu, secure, el, pc| CpuState { cpu, pc, el, secure };
+        let parked =
+            [at(0, false, 1, 0xffff_8000_0001_0000), at(1, true, 3, 0x3208), at(2, true, 3, 0x0e0a_1000)];
+        assert_eq!(suspect(&parked), None);
+        let bl2 = [at(0, true, 1, 0x0e01_c000), at(1, true, 3, 0x3208)];
+        assert_eq!(suspect(&bl2).and_then(CpuState::level), Some(Level::Bl2));
+        let bl31 = [at(0, true, 3, 0x0e0a_1000), at(1, true, 3, 0x3208)];
+        assert_eq!(suspect(&bl31).and_then(CpuState::level), Some(Level::Bl31));
+        let partition = [at(0, false, 1, 0xffff_8000_0001_0000), at(1, true, 1, 0x0e30_4000)];
+        assert_eq!(suspect(&partition).and_then(CpuState::level), Some(Level::Partition));
     }
 
     #[test]

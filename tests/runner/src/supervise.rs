@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// How often limits are looked at when nothing is said.
 const TICK: Duration = Duration::from_millis(100);
 /// How long QEMU may take to answer on its control channel.
-const QMP_LIMIT: Duration = Duration::from_secs(3);
+const QMP_LIMIT: Duration = Duration::from_secs(10);
 /// How long the last bytes may take to arrive after QEMU went away.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
@@ -59,7 +59,10 @@ pub fn supervise(
         session,
         channel,
         control,
-        splitters: Default::default(),
+        splitters: Source::ALL.map(|source| match source {
+            Source::Console(_) => LineSplitter::for_console(),
+            Source::Qmp => LineSplitter::for_control(),
+        }),
         shutdown_reason: None,
         registers: None,
         observe,

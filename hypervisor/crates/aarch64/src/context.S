@@ -49,8 +49,7 @@ report_fault:
 	mov	x21, x30
 	mov	x22, x29
 	bl	tantalum_cpu_index
-	adrp	x9, __emergency_stacks
-	add	x9, x9, :lo12:__emergency_stacks
+	adrp	x9, {EMERGENCY_STACKS}
 	mov	x10, #{EMERGENCY_STACK_SIZE}
 	madd	x9, x0, x10, x9
 	add	sp, x9, x10

@@ -25,6 +25,7 @@ global_asm!(
     FIQ = const exit::FIQ,
     SYSTEM_ERROR = const exit::SYSTEM_ERROR,
     PC = const offset_of!(Registers, pc),
+    EMERGENCY_STACKS = sym layout::EMERGENCY_STACKS,
     EMERGENCY_STACK_SIZE = const layout::EMERGENCY_STACK_SIZE,
     fault = sym fault::report,
 );

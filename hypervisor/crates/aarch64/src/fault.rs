@@ -6,7 +6,8 @@ use crate::sysreg;
 #[expect(clippy::panic, reason = "the hypervisor is broken: the panic handler reports it and stops")]
 pub(crate) extern "C" fn report(vector: u64, stack: u64, link: u64) -> ! {
     // SAFETY: EL2 can read these at any time, and reading them has no effect.
-    let (esr, elr, far) = unsafe { (sysreg::read!("esr_el2"), sysreg::read!("elr_el2"), sysreg::read!("far_el2")) };
+    let (esr, elr, far) =
+        unsafe { (sysreg::read!("esr_el2"), sysreg::read!("elr_el2"), sysreg::read!("far_el2")) };
     panic!(
         "exception {vector} taken by the hypervisor: ESR_EL2 {esr:#x}, ELR_EL2 {elr:#x}, FAR_EL2 {far:#x}, \
          SP {stack:#x}, x30 {link:#x}"

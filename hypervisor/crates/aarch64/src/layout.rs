@@ -2,26 +2,32 @@
 //!
 //! The linker script of an image defines these symbols, each part starting on a page of its own:
 //! `__text_start`, `__text_end`, `__rodata_start`, `__rodata_end`, `__data_start` (initialised and zeroed data,
-//! stage-1 tables and emergency stacks), `__data_end`, `__bss_start`, `__bss_end`, `__stacks_start`,
-//! `__image_end`.
+//! stage-1 tables and emergency stacks), `__data_end`, `__bss_start`, `__bss_end`, `__image_end`. The sections
+//! `.stage1_tables`, `.emergency_stacks` and `.stacks` have no contents; `.stacks` is not part of the data, since it
+//! is not mapped as a whole.
 
+use core::cell::UnsafeCell;
 use core::ops::Range;
 
 use tantalum_types::{MAX_CPUS, PAGE_SIZE};
 
 /// Counts the bytes of a stack. A multiple of a page, because the page below it is its guard.
-pub const STACK_SIZE: usize = 0x4000;
+pub(crate) const STACK_SIZE: usize = 0x4000;
 
 /// Counts the bytes from one stack to the next: a stack and the guard page below it.
-pub const STACK_STRIDE: usize = STACK_SIZE + GUARD_SIZE;
+pub(crate) const STACK_STRIDE: usize = STACK_SIZE + GUARD_SIZE;
+
+/// Counts the bytes that the first stack has more than the others: the first processing element also boots, and
+/// to read the manifests and build the partitions takes more than to serve calls.
+pub(crate) const BOOT_STACK_EXTRA: usize = 0x4000;
 
 /// Counts the bytes below a stack that are never mapped, so that an overflow faults at once.
-pub const GUARD_SIZE: usize = 0x1000;
+pub(crate) const GUARD_SIZE: usize = 0x1000;
 
 /// Counts the bytes of the stack on which a fault of the hypervisor itself is reported.
 pub(crate) const EMERGENCY_STACK_SIZE: usize = 0x800;
 
-const _: () = assert!(STACK_SIZE as u64 % PAGE_SIZE == 0 && GUARD_SIZE as u64 == PAGE_SIZE);
+const _: () = assert!((STACK_SIZE as u64).is_multiple_of(PAGE_SIZE) && GUARD_SIZE as u64 == PAGE_SIZE);
 
 macro_rules! part {
     ($(#[$doc:meta])* $name:ident, $start:ident, $end:ident) => {
@@ -50,20 +56,34 @@ part! {
     data, __data_start, __data_end
 }
 part! {
-    /// Returns the stacks with the guard pages below them.
-    stacks, __stacks_start, __image_end
-}
-part! {
     /// Returns the whole image.
     image, __text_start, __image_end
 }
 
+/// Is memory for stacks. Only the stack pointer ever points into it.
+#[repr(C, align(4096))]
+pub(crate) struct Stacks<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
+
+// SAFETY: nobody reaches the bytes by way of the static: they belong to the code that runs on them.
+unsafe impl<const SIZE: usize> Sync for Stacks<SIZE> {}
+
+/// The stacks, the first one with its extra bytes lowest.
+#[unsafe(link_section = ".stacks")]
+pub(crate) static STACKS: Stacks<{ BOOT_STACK_EXTRA + MAX_CPUS * STACK_STRIDE }> =
+    Stacks(UnsafeCell::new([0; BOOT_STACK_EXTRA + MAX_CPUS * STACK_STRIDE]));
+
+/// The stacks for faults of the hypervisor.
+#[unsafe(link_section = ".emergency_stacks")]
+pub(crate) static EMERGENCY_STACKS: Stacks<{ MAX_CPUS * EMERGENCY_STACK_SIZE }> =
+    Stacks(UnsafeCell::new([0; MAX_CPUS * EMERGENCY_STACK_SIZE]));
+
 /// Returns each stack without its guard.
-pub fn each_stack() -> impl Iterator<Item = Range<u64>> {
-    let start = stacks().start;
+pub(crate) fn each_stack() -> impl Iterator<Item = Range<u64>> {
+    // A handful of stacks within an image of a few hundred KiB: nothing wraps.
+    let start = ((&raw const STACKS).addr() as u64).wrapping_add(BOOT_STACK_EXTRA as u64);
     (0..MAX_CPUS as u64).map(move |cpu| {
-        // A handful of stacks within an image of a few hundred KiB: nothing wraps.
-        let bottom = start.wrapping_add(cpu.wrapping_mul(STACK_STRIDE as u64)).wrapping_add(GUARD_SIZE as u64);
-        bottom..bottom.wrapping_add(STACK_SIZE as u64)
+        let below = start.wrapping_add(cpu.wrapping_mul(STACK_STRIDE as u64));
+        let extra = if cpu == 0 { BOOT_STACK_EXTRA as u64 } else { 0 };
+        below.wrapping_sub(extra).wrapping_add(GUARD_SIZE as u64)..below.wrapping_add(STACK_STRIDE as u64)
     })
 }

@@ -24,7 +24,13 @@ const HCR: u64 = {
     let external_aborts_to_el2 = 1 << 37; // TEA
     let aarch64 = 1 << 31; // RW
     let pointer_authentication = 1 << 40 /* APK */ | 1 << 41 /* API */;
-    stage_2 | interrupts_to_el2 | broadcast | traps | external_aborts_to_el2 | aarch64 | pointer_authentication
+    stage_2
+        | interrupts_to_el2
+        | broadcast
+        | traps
+        | external_aborts_to_el2
+        | aarch64
+        | pointer_authentication
 };
 
 /// VTCR_EL2 but for the sizes: 39 bits of IPA from level 1, write-back and inner shareable walks. Tables of the
@@ -115,7 +121,9 @@ impl ProcessingElement {
             return Err(Unsupported("Secure EL2 (FEAT_SEL2) is missing"));
         }
         if field(pfr0, 32) != 0 || field(pfr1, 24) != 0 {
-            return Err(Unsupported("SVE and SME state cannot be kept apart yet: turn them off (sve=off,sme=off)"));
+            return Err(Unsupported(
+                "SVE and SME state cannot be kept apart yet: turn them off (sve=off,sme=off)",
+            ));
         }
         // At most 48 bits of address, and VMIDs of 16 bits where there are any.
         let sizes = (mmfr0 & 0xf).min(5) << 16 | u64::from(field(mmfr1, 4) == 2) << 19;

@@ -118,10 +118,8 @@ unsafe impl Sync for Tables {}
 /// The tables. The entry code zeroes the section, and drops it from the data cache after it was written with
 /// the MMU off.
 #[unsafe(link_section = ".stage1_tables")]
-pub(crate) static TABLES: Tables = Tables {
-    entries: UnsafeCell::new([[0; ENTRY_COUNT]; TABLE_COUNT]),
-    extra: UnsafeCell::new(0),
-};
+pub(crate) static TABLES: Tables =
+    Tables { entries: UnsafeCell::new([[0; ENTRY_COUNT]; TABLE_COUNT]), extra: UnsafeCell::new(0) };
 
 /// Maps the image itself, then each of `regions`.
 ///

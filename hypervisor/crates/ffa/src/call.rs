@@ -238,6 +238,8 @@ pub enum Call {
     },
     /// Gives processor time back for a while.
     Yield {
+        /// Who yields, where it is passed on to who may run it again; else none.
+        target: Target,
         /// The least time in nanoseconds after which to run again, 0 if not given.
         timeout: u64,
     },
@@ -512,7 +514,7 @@ impl Call {
                 must(low(x2) & !1 == 0, "w2: bits 31:1 must be zero")?;
                 Self::MsgWait { retain_rx: low(x2) & 1 != 0 }
             }
-            f::YIELD => Self::Yield { timeout: pair(x2, x3) },
+            f::YIELD => Self::Yield { target: Target::from_raw(low(x1)), timeout: pair(x2, x3) },
             f::RUN => Self::Run { target: Target::from_raw(low(x1)) },
             f::NORMAL_WORLD_RESUME => Self::NormalWorldResume,
             f::EL3_INTR_HANDLE => Self::El3InterruptHandle,
@@ -648,9 +650,9 @@ impl Call {
             }
             Self::MsgSend2 { sender, flags } => short(f::MSG_SEND2, [joined(sender.raw(), 0), flags.into()]),
             Self::MsgWait { retain_rx } => short(f::MSG_WAIT, [0, retain_rx.into()]),
-            Self::Yield { timeout } => {
+            Self::Yield { target, timeout } => {
                 let [w2, w3] = split(timeout);
-                short(f::YIELD, [0, w2, w3])
+                short(f::YIELD, [target.to_raw(), w2, w3])
             }
             Self::Run { target } => short(f::RUN, [target.to_raw()]),
             Self::NormalWorldResume => short(f::NORMAL_WORLD_RESUME, []),

@@ -20,13 +20,13 @@ pub(crate) const PARTITION_MEMORY: Range<u64> = 0x0e20_0000..0x0f00_0000;
 pub(crate) const NORMAL_WORLD_MEMORY: Range<u64> = 0x4000_0000..0x80_0000_0000;
 
 /// The secure PL011, QEMU's second serial port.
-pub(crate) const SECURE_UART: u64 = 0x0904_0000;
+pub(crate) const SECURE_UART: usize = 0x0904_0000;
 
 /// The clock of the PL011 in Hz.
 pub(crate) const UART_CLOCK: u32 = 24_000_000;
 
-pub(crate) const GIC_DISTRIBUTOR: u64 = 0x0800_0000;
-pub(crate) const GIC_REDISTRIBUTORS: u64 = 0x080a_0000;
+pub(crate) const GIC_DISTRIBUTOR: usize = 0x0800_0000;
+pub(crate) const GIC_REDISTRIBUTORS: usize = 0x080a_0000;
 const GIC_DISTRIBUTOR_SIZE: u64 = 0x1_0000;
 const GIC_REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
 
@@ -56,7 +56,8 @@ pub fn cpu_index(number: usize) -> Option<CpuIndex> {
 
 /// Returns the Secure memory and the devices that the SPMC uses besides its image.
 pub const fn secure_regions() -> [Region; 5] {
-    const fn device(start: u64, size: u64) -> Region {
+    const fn device(start: usize, size: u64) -> Region {
+        let start = start as u64;
         // Constants far below the top of the address space.
         Region { range: start..start.wrapping_add(size), contents: Contents::Device }
     }
@@ -69,6 +70,11 @@ pub const fn secure_regions() -> [Region; 5] {
     ]
 }
 
+/// Returns a pointer to the registers of the device at `address`.
+pub(crate) fn registers<T>(address: usize) -> Option<NonNull<T>> {
+    NonNull::new(core::ptr::with_exposed_provenance_mut(address))
+}
+
 /// Returns the bytes from `address`, which TF-A passes, to the end of the page it loads the SPMC's manifest to;
 /// `None` if it does not lie there.
 pub fn spmc_manifest(address: u64) -> Option<&'static [u8]> {
@@ -76,10 +82,10 @@ pub fn spmc_manifest(address: u64) -> Option<&'static [u8]> {
         return None;
     }
     let size = FIRMWARE_CONFIGS.end.checked_sub(address)?;
-    let start = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(usize::try_from(address).ok()?))?;
+    let start = core::ptr::with_exposed_provenance(usize::try_from(address).ok()?);
     // SAFETY: the pages are mapped read-only. Nobody writes them after TF-A has entered the SPMC: they are Secure
     // memory that is given to no partition.
-    Some(unsafe { slice::from_raw_parts(start.as_ptr(), usize::try_from(size).ok()?) })
+    Some(unsafe { slice::from_raw_parts(start, usize::try_from(size).ok()?) })
 }
 
 /// Says why memory of the normal world cannot be used.

@@ -1,7 +1,6 @@
 //! The log on the secure serial port.
 
 use core::fmt::{self, Write};
-use core::ptr::NonNull;
 
 use arm_pl011_uart::{DataBits, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -40,8 +39,7 @@ impl Log for ConsoleLog {
 /// # Safety
 /// The secure serial port must be mapped, and nobody else may use it. To be called once.
 pub unsafe fn start(level: LevelFilter) {
-    let registers = core::ptr::with_exposed_provenance_mut::<PL011Registers>(board::SECURE_UART as usize);
-    if let Some(registers) = NonNull::new(registers) {
+    if let Some(registers) = board::registers::<PL011Registers>(board::SECURE_UART) {
         // SAFETY: these are the registers, as our caller promises, and this is their only pointer.
         let mut uart = Uart::new(unsafe { UniqueMmioPointer::new(registers) });
         let line = LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
@@ -74,8 +72,7 @@ pub fn write_panic(line: fmt::Arguments<'_>) {
             return;
         }
     }
-    let registers = core::ptr::with_exposed_provenance_mut::<PL011Registers>(board::SECURE_UART as usize);
-    if let Some(registers) = NonNull::new(registers) {
+    if let Some(registers) = board::registers::<PL011Registers>(board::SECURE_UART) {
         // SAFETY: the port is mapped since the log was started, or the lock would be free. Whoever has the other
         // pointer hangs or has panicked itself; at worst two lines mix.
         let mut uart = Uart::new(unsafe { UniqueMmioPointer::new(registers) });

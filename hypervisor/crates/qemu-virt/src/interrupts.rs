@@ -1,7 +1,5 @@
 //! Secure interrupts in the GICv3. TF-A has initialised it; what is done here is for one interrupt at a time.
 
-use core::ptr::NonNull;
-
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicCpuInterface, GicError, GicV3, Group, SecureIntGroup};
 use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
@@ -21,12 +19,9 @@ static GIC: Mutex<Option<GicV3<'static>>> = Mutex::new(None);
 /// The distributor and the redistributors must be mapped, and in this world nobody else may use them. To be
 /// called once.
 pub(crate) unsafe fn start() {
-    let distributor = core::ptr::with_exposed_provenance_mut::<Gicd>(board::GIC_DISTRIBUTOR as usize);
-    let redistributors = core::ptr::with_exposed_provenance_mut::<GicrSgi>(board::GIC_REDISTRIBUTORS as usize);
-    let (Some(distributor), Some(redistributors)) = (NonNull::new(distributor), NonNull::new(redistributors))
-    else {
-        return;
-    };
+    let distributor = board::registers::<Gicd>(board::GIC_DISTRIBUTOR);
+    let redistributors = board::registers::<GicrSgi>(board::GIC_REDISTRIBUTORS);
+    let (Some(distributor), Some(redistributors)) = (distributor, redistributors) else { return };
     // SAFETY: these are the registers, as our caller promises, and these are their only pointers.
     let gic = unsafe { GicV3::new(UniqueMmioPointer::new(distributor), redistributors, MAX_CPUS) };
     match gic {

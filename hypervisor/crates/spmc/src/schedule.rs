@@ -58,8 +58,14 @@ impl Spmc {
     }
 
     /// Gives the processing element to the normal world.
-    pub(crate) fn to_normal_world(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+    ///
+    /// Its x8 to x17 come back as they were: no answer that exists uses them, and the SMC Calling Convention
+    /// (1.1, section 2.6) lets a caller rely on what the answer does not use. The SPMD leaves that to the SPMC.
+    pub(crate) fn to_normal_world(&self, cpu: &mut Cpu, mut registers: CallRegisters) -> Action {
         cpu.current = None;
+        for (register, kept) in registers.0.iter_mut().skip(8).zip(&cpu.normal_world_extra) {
+            *register = *kept;
+        }
         Action::CallNormalWorld(registers)
     }
 

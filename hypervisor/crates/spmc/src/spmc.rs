@@ -35,12 +35,14 @@ pub struct Cpu {
     pub(crate) booted: usize,
     /// Whether partitions still initialise themselves on this processing element.
     pub(crate) booting: bool,
+    /// The x8 to x17 that the normal world's last call came with.
+    pub(crate) normal_world_extra: [u64; 10],
 }
 
 impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
-        Self { index, current: None, booted: 0, booting: true }
+        Self { index, current: None, booted: 0, booting: true, normal_world_extra: [0; 10] }
     }
 
     /// Returns which processing element it is.
@@ -98,7 +100,11 @@ impl Spmc {
             return self.unwind(cpu, current);
         }
         match event {
-            Event::NormalWorldCall(call) => self.normal_world_call(cpu, &call, platform),
+            Event::NormalWorldCall(call) => {
+                let [_, _, _, _, _, _, _, _, extra @ ..] = call.0;
+                cpu.normal_world_extra = extra;
+                self.normal_world_call(cpu, &call, platform)
+            }
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),

@@ -29,18 +29,33 @@
 //! }
 //! ```
 //!
-//! The crate of a partition has one binary with `test = false`, and a build script of one line that passes the
-//! linker's arguments on:
+//! # A new partition
 //!
-//! ```ignore
-//! println!("cargo::rustc-link-arg-bins=@{}", std::env::var("DEP_TANTALUM_PARTITION_ARGUMENTS")?);
-//! ```
+//! 1. A folder beside `echo`: a crate `tantalum-NAME` with one binary `NAME` (`test = false`), the code above in
+//!    `src/main.rs`, and this in its `build.rs`, which passes the linker's arguments on:
 //!
-//! A partition runs at S-EL1 and knows nothing of where in memory it is: it is linked as a position-independent
-//! executable and relocates itself. Its memory must be 1 MiB. FP and SIMD are off.
+//!    ```ignore
+//!    println!("cargo::rustc-link-arg-bins=@{}", std::env::var("DEP_TANTALUM_PARTITION_ARGUMENTS")?);
+//!    ```
+//! 2. The folder among the members of the workspace.
+//! 3. `manifest.dts` in the folder: which messages it takes, what becomes of interrupts while it runs. The SDK
+//!    wants the boot information in x0 (`gp-register-num = <0>`).
+//! 4. An entry in the list of partitions of the firmware: its UUID, its address, the number of its execution
+//!    contexts.
+//!
+//! # What it can rely on
+//!
+//! It runs at S-EL1 and knows nothing of where in memory it is: it is linked as a position-independent executable
+//! and relocates itself. It has 1 MiB, less 16 KiB for the package's header and the manifest. Each execution
+//! context has a stack of 16 KiB with a page below that is not mapped. What is constant is mapped as read-only,
+//! what is written cannot be executed. Floating point and SIMD are off.
+//!
+//! [`Partition::start`] runs once, on the first execution context; messages come on all of them at the same time
+//! if the manifest gives it more than one, so the value is `Sync`. Interrupts are masked: one for the partition
+//! comes to [`Partition::interrupt`] when it waits.
 //!
 //! A panic or an exception is written to the log and ends the partition; the SPMC answers its callers with
-//! ABORTED and goes on without it.
+//! ABORTED and goes on without it. On the host, [`handle`] runs a partition on a fake of the SPMC, a [`Conduit`].
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -194,8 +194,16 @@ extern "C" fn exception(vector: usize, syndrome: u64, pc: usize, fault_address: 
     const KINDS: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
     let kind = KINDS.get(vector % 4).copied().unwrap_or_default();
     let base = (&raw const __image_start).addr();
+    let what = match syndrome >> 26 & 0x3f {
+        0x00 => ", unknown instruction",
+        0x07 => ", floating point is not for partitions",
+        0x21 => ", instruction abort",
+        0x25 => ", data abort",
+        0x26 => ", stack pointer not aligned",
+        _ => "",
+    };
     fail(format_args!(
-        "{kind} at image offset {:#x}: ESR_EL1 {syndrome:#x}, FAR_EL1 {fault_address:#x}",
+        "{kind}{what} at image offset {:#x}: ESR_EL1 {syndrome:#x}, FAR_EL1 {fault_address:#x}",
         pc.wrapping_sub(base)
     ))
 }

@@ -150,12 +150,7 @@ impl<'a> Spmc<'a> {
         loop {
             match answer {
                 Call::DirectResponse(response) => return Ok(response),
-                Call::Interrupt { target, .. } if target != Target::NONE => {
-                    answer = self.call(&Call::Run { target })?;
-                }
-                // A yield does not say who; it is the first execution context of a uniprocessor receiver.
-                Call::Yield { .. } => {
-                    let target = Target { endpoint: request.receiver, vcpu: 0 };
+                Call::Interrupt { target, .. } | Call::Yield { target, .. } if target != Target::NONE => {
                     answer = self.call(&Call::Run { target })?;
                 }
                 other => return Err(unexpected(&other.encode())),
@@ -291,19 +286,13 @@ mod tests {
         let fake = Fake::new([
             answer::interrupt(target, 0),
             answer::interrupt(target, 0),
-            Call::Yield { timeout: 0 }.encode(),
+            Call::Yield { target, timeout: 0 }.encode(),
             Call::DirectResponse(response).encode(),
         ]);
         assert_eq!(Spmc::new(&fake).direct_request(&REQUEST), Ok(response));
-        let first = Target { endpoint: EndpointId::new(0x8001), vcpu: 0 };
         assert_eq!(
             fake.made(),
-            [
-                Call::DirectRequest(REQUEST),
-                Call::Run { target },
-                Call::Run { target },
-                Call::Run { target: first }
-            ]
+            [Call::DirectRequest(REQUEST), Call::Run { target }, Call::Run { target }, Call::Run { target }]
         );
     }
 

@@ -103,12 +103,10 @@ impl Judge<'_> {
             return cpu.to_string();
         }
         let stage = self.record.furthest().map(|m| m.stage);
-        if !cpus.is_empty() {
-            return if stage >= Some(Stage::Linux) {
-                format!("every CPU waits in {}", Level::Linux)
-            } else {
-                "no CPU is below the normal world's kernel".into()
-            };
+        match cpus.first() {
+            Some(_) if stage >= Some(Stage::Linux) => return format!("every CPU waits in {}", Level::Linux),
+            Some(cpu) => return cpu.to_string(),
+            None => {}
         }
         // Without a word from QEMU, what came last is the best guess.
         match stage {

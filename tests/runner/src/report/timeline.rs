@@ -95,7 +95,7 @@ fn broken<'a>(report: &Report<'a>) -> Option<Row<'a>> {
     let ended = Stamp { host: report.record.ended, guest: None };
     let stamp = report.record.worst_fault().map_or(ended, |fault| fault.stamp);
     // Without a time of its own it lies at the end of what has one.
-    let last = report.record.milestones.iter().filter_map(|m| m.stamp.by(report.clock)).max();
+    let last = report.record.log.iter().filter_map(|line| line.stamp.by(report.clock)).max();
     Some(Row {
         label: case.outcome.message().unwrap_or_default(),
         band: "broken",

@@ -16,6 +16,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them, by their index.
+    pub const ALL: [Self; 4] = [
+        Self::Console(Console::Normal),
+        Self::Console(Console::Secure),
+        Self::Console(Console::Qemu),
+        Self::Qmp,
+    ];
+
     /// A small number for each.
     pub fn index(self) -> usize {
         match self {

@@ -55,6 +55,15 @@ fn bad_options_are_said() {
 }
 
 #[test]
+fn help_is_given_anywhere() {
+    for words in [&["--help"][..], &["help"], &["run", "--image", "x", "-h"]] {
+        let help = ran(&runner().args(words).output().unwrap());
+        assert_eq!(help.status, Some(0));
+        assert!(help.stdout.contains("runner run --image DIR"));
+    }
+}
+
+#[test]
 fn sum_counts_what_is_missing_as_failed() {
     let bench = Bench::new();
     bench.qemu(&bench.transcript(&success()));

@@ -65,8 +65,8 @@ fn comparable(function: u32, mut parameters: [u64; 17]) -> Option<[u64; 17]> {
         f::VERSION => *x2 = 0,
         // Takes what is no function for a feature, by its lowest eight bits.
         f::FEATURES if !f::ALL.iter().any(|id| u64::from(*id) == *x1) => *x1 &= 0xff,
-        // Has no timeout.
-        f::YIELD => (*x2, *x3) = (0, 0),
+        // Has no parameters.
+        f::YIELD => (*x1, *x2, *x3) = (0, 0, 0),
         // Carries x8 to x17, as FF-A 1.3.
         f::DIRECT_REQ_64 | f::DIRECT_RESP_64 => parameters[7..].fill(0),
         f::MEM_DONATE_32 | f::MEM_LEND_32 | f::MEM_SHARE_32 | f::MEM_RETRIEVE_REQ_32
@@ -89,10 +89,11 @@ fn comparable(function: u32, mut parameters: [u64; 17]) -> Option<[u64; 17]> {
 #[test]
 fn registers_are_those_of_another_implementation() {
     let mut runner = TestRunner::deterministic();
+    let any = any_parameters();
     for function in f::ALL.iter().copied().filter(|id| !matches!(*id, f::MSG_POLL | f::MSG_SEND)) {
         let mut agreed = 0;
-        for _ in 0..1000 {
-            let parameters = any_parameters().new_tree(&mut runner).unwrap().current();
+        for _ in 0..500 {
+            let parameters = any.new_tree(&mut runner).unwrap().current();
             let Some(parameters) = comparable(function, parameters) else { continue };
             let regs = registers_of(function.into(), parameters);
             let ours = Call::decode(&regs);
@@ -114,6 +115,6 @@ fn registers_are_those_of_another_implementation() {
                 (Ok(_), None) => assert!(LOOSER.contains(&function), "{regs:x?}"),
             }
         }
-        assert!(agreed >= 5, "{function:#x}: only {agreed} calls could be compared");
+        assert!(agreed >= 3, "{function:#x}: only {agreed} calls could be compared");
     }
 }

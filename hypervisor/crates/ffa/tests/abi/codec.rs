@@ -91,7 +91,7 @@ fn any_message_call() -> impl Strategy<Value = Call> {
         (endpoint(), any::<bool>())
             .prop_map(|(sender, delay)| Call::MsgSend2 { sender, flags: u32::from(delay) << 1 }),
         prop_oneof![Just(Call::MsgWait { retain_rx: true }), Just(Call::MsgWait { retain_rx: false })],
-        any::<u64>().prop_map(|timeout| Call::Yield { timeout }),
+        (target(), any::<u64>()).prop_map(|(target, timeout)| Call::Yield { target, timeout }),
         target().prop_map(|target| Call::Run { target }),
         Just(Call::NormalWorldResume),
         Just(Call::El3InterruptHandle),
@@ -142,7 +142,7 @@ fn any_call() -> impl Strategy<Value = Call> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn a_call_survives_its_registers(call in any_call()) {
