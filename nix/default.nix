@@ -11,12 +11,32 @@ let
     "tests/runner" = lib.vendor "runner" ../tests/runner/Cargo.lock;
   };
 
+  partitionPackages = toString (map (partition: "--package tantalum-${partition.name}") (import ../tfa/partitions.nix));
+  # The crates from outside, compiled for what needs them again and again.
+  machineDependencies = lib.cargoDependencies {
+    name = "hypervisor-dependencies";
+    root = ../hypervisor;
+    vendor = vendors.hypervisor;
+    core = packages.rust-core;
+    commands = ''
+      # By the same commands as the packages, since features depend on what is built together.
+      cargo build --release --locked --target "$target" --package tantalum-spmc-image
+      cargo build --release --locked --target "$target" ${partitionPackages}
+    '';
+  };
+  hypervisor = {
+    inherit lib;
+    inherit (packages) rust-core;
+    vendor = vendors.hypervisor;
+    dependencies = machineDependencies;
+  };
+
   common = { inherit lib sysroots sources; };
   packages = rec {
     rust-core = call ./rust-core.nix { inherit lib sysroots; };
 
-    spmc = call ../hypervisor/bin/spmc/default.nix { inherit lib rust-core; vendor = vendors.hypervisor; };
-    partitions = call ../hypervisor/partitions/default.nix { inherit lib rust-core; vendor = vendors.hypervisor; };
+    spmc = call ../hypervisor/bin/spmc/default.nix hypervisor;
+    partitions = call ../hypervisor/partitions/default.nix hypervisor;
 
     tfa = call ../tfa (common // { build = "release"; });
     tfa-debug = call ../tfa (common // { build = "debug"; });

@@ -4,12 +4,13 @@
   lib,
   rust-core,
   vendor,
+  dependencies ? null,
   names ? map (partition: partition.name) (import ../../tfa/partitions.nix),
 }:
 
 lib.cargo {
   name = "partitions";
-  inherit vendor names;
+  inherit vendor dependencies names;
   core = rust-core;
   workspace = import ../source.nix { inherit lib; };
   script = ''

@@ -11,6 +11,7 @@ let
   fetch = import ./fetch.nix { inherit system; };
   inherit (import ./sysroots.nix { inherit system seed fetch lock; }) debs sysroots;
   build = import ./build.nix { inherit system; seed = "${seed}"; };
+  cargo = import ./cargo.nix { inherit build; sysroot = sysroots.rust; };
   sourceFiles = builtins.mapAttrs
     (_: entry: fetch.debian sourceLock.snapshot entry.file entry)
     sourceLock.sources;
@@ -34,6 +35,7 @@ in
   inherit build;
   source = import ./source.nix;
   vendor = import ./vendor.nix { inherit fetch build; sysroot = sysroots.base; };
-  cargo = import ./cargo.nix { inherit build; sysroot = sysroots.rust; };
+  inherit cargo;
+  cargoDependencies = import ./cargo-dependencies.nix { inherit cargo; };
   call = import ./call.nix;
 }

@@ -4,13 +4,14 @@
   lib,
   rust-core,
   vendor,
+  dependencies ? null,
   # Applied to the sources (`git diff` in hypervisor/ makes such files), for experiments and for tests/breakages.
   patches ? [ ],
 }:
 
 lib.cargo {
   name = "spmc";
-  inherit vendor patches;
+  inherit vendor dependencies patches;
   core = rust-core;
   workspace = import ../../source.nix { inherit lib; };
   script = ''

@@ -103,10 +103,9 @@ fn run(number: usize) -> ! {
     };
     let spmc = SPMC.read();
     let mut cpu = Cpu::new(index);
-    let mut event = Event::Started;
+    let mut action = spmc.handle(&mut cpu, Event::Started, &PLATFORM);
     loop {
-        let action = spmc.handle(&mut cpu, event, &PLATFORM);
-        event = element.perform(action);
+        action = spmc.handle(&mut cpu, element.perform(&action), &PLATFORM);
     }
 }
 

@@ -126,19 +126,17 @@ impl Context {
     }
 
     /// Puts the answer to a call into x0 to x17.
+    #[inline(always)]
     pub(crate) fn answer(&mut self, answer: &CallRegisters) {
-        for (register, value) in self.registers.x.iter_mut().zip(&answer.0) {
-            *register = *value;
-        }
+        let (registers, _) = self.registers.x.split_at_mut(answer.0.len());
+        registers.copy_from_slice(&answer.0);
     }
 
     /// Returns x0 to x17.
+    #[inline(always)]
     pub(crate) fn call(&self) -> CallRegisters {
-        let mut call = CallRegisters::ZERO;
-        for (value, register) in call.0.iter_mut().zip(&self.registers.x) {
-            *value = *register;
-        }
-        call
+        // The closure is never called: there are more registers than that.
+        CallRegisters(self.registers.x.first_chunk().copied().unwrap_or([0; 18]))
     }
 
     /// Steps over the instruction that was trapped.

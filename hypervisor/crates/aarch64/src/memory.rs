@@ -2,9 +2,11 @@
 //!
 //! The bytes never become a Rust reference: assembly copies them, each exactly once and in ascending order.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 
 use tantalum_types::PAGE_SIZE;
+
+global_asm!(include_str!("copy.S"));
 
 /// Copies `length` bytes from `from` to `to` in ascending order, each once.
 ///

@@ -65,6 +65,18 @@ mod class {
     pub(super) const DATA_ABORT: u64 = 0x24;
 }
 
+/// Says why a context came back.
+enum Exit {
+    /// It has called.
+    Call,
+    /// It can go on: what stopped it has been seen to.
+    Retry,
+    /// A physical interrupt was signalled.
+    Interrupt(InterruptLine),
+    /// It did what it may not.
+    Trap(TrapKind),
+}
+
 /// Says why a processing element cannot run the hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsupported(&'static str);
@@ -161,15 +173,16 @@ impl ProcessingElement {
     }
 
     /// Carries out an action and returns what the processing element came back with.
-    #[inline]
-    pub fn perform(&mut self, action: Action) -> Event {
+    #[inline(always)]
+    pub fn perform(&mut self, action: &Action) -> Event {
         match action {
-            Action::CallNormalWorld(mut call) => {
-                self.return_registers();
-                smc::call_in_place(&mut call);
-                Event::NormalWorldCall(call)
+            Action::CallNormalWorld(call) => {
+                if self.system_owner.is_some() || self.fp_owner.is_some() {
+                    self.return_registers();
+                }
+                Event::NormalWorldCall(smc::call(call))
             }
-            Action::Run { vcpu, entry, roots, foreign } => self.run(vcpu, &entry, &roots, foreign),
+            Action::Run { vcpu, entry, roots, foreign } => self.run(*vcpu, entry, roots, *foreign),
             Action::Halt => halt(),
         }
     }
@@ -236,42 +249,49 @@ impl ProcessingElement {
         }
 
         let mask = (foreign == ForeignInterrupts::Masked).then(ForeignMask::new);
-        let event = loop {
+        let exit = loop {
             // SAFETY: the context is this processing element's, its system registers are loaded, and stage 2 is
             // the partition's. Whatever runs reaches only the memory that stage 2 gives it.
             let reason = unsafe { context::tantalum_enter(&raw mut context.registers) };
-            match reason {
-                exit::SYNCHRONOUS => {
-                    if let Some(event) = self.synchronous(slot, context) {
-                        break event;
-                    }
-                }
-                exit::IRQ => break Event::Interrupt(InterruptLine::Secure),
-                exit::FIQ => break Event::Interrupt(InterruptLine::Foreign),
-                _ => break trap(TrapKind::SystemError, context, esr()),
+            match self.judge(reason, slot, context) {
+                Exit::Retry => {}
+                exit => break exit,
             }
         };
         drop(mask);
-        event
+        match exit {
+            Exit::Call | Exit::Retry => Event::PartitionCall(context.call()),
+            Exit::Interrupt(line) => Event::Interrupt(line),
+            Exit::Trap(kind) => {
+                Event::PartitionTrap(Trap { kind, pc: context.registers.pc, syndrome: syndrome() })
+            }
+        }
     }
 
-    /// Says what a synchronous exception from a context means; `None` if the context goes on.
-    #[inline]
-    fn synchronous(&mut self, slot: &'static Slot, context: &mut Context) -> Option<Event> {
-        let esr = esr();
-        match esr >> 26 & 0x3f {
-            // An immediate other than zero is no call of the calling convention.
-            class::SMC if esr & 0xffff == 0 => {
-                context.skip_instruction();
-                Some(Event::PartitionCall(context.call()))
+    /// Says what it means that a context came back.
+    #[inline(always)]
+    fn judge(&mut self, reason: u64, slot: &'static Slot, context: &mut Context) -> Exit {
+        match reason {
+            exit::SYNCHRONOUS => {
+                let syndrome = syndrome();
+                match syndrome >> 26 & 0x3f {
+                    // An immediate other than zero is no call of the calling convention.
+                    class::SMC if syndrome & 0xffff == 0 => {
+                        context.skip_instruction();
+                        Exit::Call
+                    }
+                    class::HVC if syndrome & 0xffff == 0 => Exit::Call,
+                    class::FP => {
+                        self.own_fp_registers(slot, context);
+                        Exit::Retry
+                    }
+                    class::INSTRUCTION_ABORT | class::DATA_ABORT => abort(syndrome),
+                    _ => Exit::Trap(TrapKind::Instruction),
+                }
             }
-            class::HVC if esr & 0xffff == 0 => Some(Event::PartitionCall(context.call())),
-            class::FP => {
-                self.own_fp_registers(slot, context);
-                None
-            }
-            class::INSTRUCTION_ABORT | class::DATA_ABORT => abort(context, esr),
-            _ => Some(trap(TrapKind::Instruction, context, esr)),
+            exit::IRQ => Exit::Interrupt(InterruptLine::Secure),
+            exit::FIQ => Exit::Interrupt(InterruptLine::Foreign),
+            _ => Exit::Trap(TrapKind::SystemError),
         }
     }
 
@@ -373,33 +393,35 @@ const fn field(register: u64, bit: u32) -> u64 {
     register >> bit & 0xf
 }
 
-fn esr() -> u64 {
+/// Returns ESR_EL2.
+fn syndrome() -> u64 {
     // SAFETY: reading ESR_EL2 has no effect.
     unsafe { sysreg::read!("esr_el2") }
 }
 
-fn trap(kind: TrapKind, context: &Context, syndrome: u64) -> Event {
-    Event::PartitionTrap(Trap { kind, pc: context.registers.pc, syndrome })
-}
-
-/// Says what an abort of a context means; `None` if it has to try again.
+/// Says what an abort of a context means.
 #[cold]
-fn abort(context: &Context, esr: u64) -> Option<Event> {
-    let status = esr & 0x3f;
-    let on_walk = esr & 1 << 7 != 0; // S1PTW
-    // 0b00xxyy: address size, translation, access flag and permission faults; 0b0101xx: external on a walk.
-    let kind = if status & 0x30 != 0 {
-        TrapKind::SystemError
-    } else {
-        let permission = status & 0x3c == 0x0c;
-        let address = if permission && !on_walk { translate(far())? } else { faulting_ipa() };
-        if esr >> 26 & 0x3f == class::INSTRUCTION_ABORT {
-            TrapKind::InstructionAbort { address }
-        } else {
-            TrapKind::DataAbort { address, write: esr & 1 << 6 != 0 }
+fn abort(syndrome: u64) -> Exit {
+    let status = syndrome & 0x3f;
+    // 0b00xxyy: address size, translation, access flag and permission faults. The others are external.
+    if status & 0x30 != 0 {
+        return Exit::Trap(TrapKind::SystemError);
+    }
+    let permission = status & 0x3c == 0x0c;
+    let on_walk = syndrome & 1 << 7 != 0; // S1PTW
+    let address = if permission && !on_walk {
+        match translate(far()) {
+            Some(address) => address,
+            None => return Exit::Retry,
         }
+    } else {
+        faulting_ipa()
     };
-    Some(trap(kind, context, esr))
+    Exit::Trap(if syndrome >> 26 & 0x3f == class::INSTRUCTION_ABORT {
+        TrapKind::InstructionAbort { address }
+    } else {
+        TrapKind::DataAbort { address, write: syndrome & 1 << 6 != 0 }
+    })
 }
 
 fn far() -> u64 {
