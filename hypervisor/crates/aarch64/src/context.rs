@@ -157,13 +157,15 @@ pub(crate) struct Slot {
 unsafe impl Sync for Slot {}
 
 impl Slot {
-    /// Holds the slot for `cpu`. Returns false if another processing element holds it.
-    pub(crate) fn hold(&self, cpu: CpuIndex) -> bool {
+    /// Holds the slot for `cpu`, which must not hold any.
+    ///
+    /// The hypervisor never runs a context on two processing elements. But the one that it ran on last may be told
+    /// first that it waits for work, and put it away a moment later: until then, wait.
+    pub(crate) fn hold(&self, cpu: CpuIndex) {
         let own = holder(cpu);
-        if self.holder.load(Ordering::Relaxed) == own {
-            return true;
+        while self.holder.compare_exchange_weak(0, own, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            core::hint::spin_loop();
         }
-        self.holder.compare_exchange(0, own, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Gives the slot back.

@@ -95,17 +95,31 @@ impl core::error::Error for Unsupported {}
 /// EL3 switches neither. So they are switched late: when a context runs they become its own, and before the
 /// normal world goes on they become its again. A call that runs no context pays nothing; the floating-point
 /// registers move only when a context uses them.
+///
+/// A context is put away before the next one is taken: another processing element may wait for it, and nobody who
+/// waits holds anything.
 pub struct ProcessingElement {
     index: CpuIndex,
     normal_world_system: SystemRegisters,
     normal_world_fp: FpRegisters,
-    /// Whose system registers EL1 has; the normal world's if `None`. The slot is held.
-    system_owner: Option<&'static Slot>,
-    /// Whose floating-point registers are loaded; the normal world's if `None`. The slot is held.
-    fp_owner: Option<&'static Slot>,
+    /// Whose system registers EL1 has; the normal world's if `None`. This slot, and no other, is held.
+    loaded: Option<&'static Slot>,
+    /// Whose floating-point registers are loaded.
+    fp: FpOwner,
     /// Whether CPTR_EL2 is [`CPTR_TRAP_FP`].
     fp_trapped: bool,
     roots: Option<Stage2Roots>,
+}
+
+/// Says whose floating-point registers are loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FpOwner {
+    /// The normal world's.
+    NormalWorld,
+    /// Those of the context whose system registers are loaded.
+    Context,
+    /// What a context left behind that is put away. Nobody may see it.
+    Nobody,
 }
 
 impl ProcessingElement {
@@ -165,8 +179,8 @@ impl ProcessingElement {
             index,
             normal_world_system: SystemRegisters::RESET,
             normal_world_fp: FpRegisters::RESET,
-            system_owner: None,
-            fp_owner: None,
+            loaded: None,
+            fp: FpOwner::NormalWorld,
             fp_trapped: true,
             roots: None,
         })
@@ -177,7 +191,7 @@ impl ProcessingElement {
     pub fn perform(&mut self, action: &Action) -> Event {
         match action {
             Action::CallNormalWorld(call) => {
-                if self.system_owner.is_some() || self.fp_owner.is_some() {
+                if self.loaded.is_some() {
                     self.return_registers();
                 }
                 Event::NormalWorldCall(smc::call(call))
@@ -189,47 +203,52 @@ impl ProcessingElement {
 
     /// Gives the normal world its registers back.
     fn return_registers(&mut self) {
-        let system_owner = self.system_owner.take();
-        if let Some(slot) = system_owner {
-            // SAFETY: the slot is held, and the registers are its context's.
-            unsafe {
-                context::tantalum_save_system(&raw mut (*slot.context()).system);
-                context::tantalum_load_system(&raw const self.normal_world_system);
-            }
+        self.put_away();
+        // SAFETY: EL1 does not run; the registers are used when the normal world goes on.
+        unsafe { context::tantalum_load_system(&raw const self.normal_world_system) };
+        if self.fp == FpOwner::Nobody {
+            self.trap_fp(false);
+            // SAFETY: the registers do not trap.
+            unsafe { context::tantalum_load_fp(&raw const self.normal_world_fp) };
+            self.fp = FpOwner::NormalWorld;
         }
-        let fp_owner = self.fp_owner.take();
-        if let Some(slot) = fp_owner {
+    }
+
+    /// Saves the registers of whoever has them, and gives its slot back if it is a context.
+    fn put_away(&mut self) {
+        let Some(slot) = self.loaded.take() else {
+            // SAFETY: the place is ours.
+            unsafe { context::tantalum_save_system(&raw mut self.normal_world_system) };
+            return;
+        };
+        // SAFETY: the slot is held, and the registers are its context's.
+        unsafe { context::tantalum_save_system(&raw mut (*slot.context()).system) };
+        if self.fp == FpOwner::Context {
             self.trap_fp(false);
             // SAFETY: as above, and the registers do not trap.
-            unsafe {
-                context::tantalum_save_fp(&raw mut (*slot.context()).fp);
-                context::tantalum_load_fp(&raw const self.normal_world_fp);
-            }
+            unsafe { context::tantalum_save_fp(&raw mut (*slot.context()).fp) };
+            self.fp = FpOwner::Nobody;
         }
-        if let Some(slot) = fp_owner
-            && !system_owner.is_some_and(|system_owner| ptr::eq(system_owner, slot))
-        {
-            // SAFETY: the slot was held, and nothing of it is left here.
-            unsafe { slot.release() };
-        }
-        if let Some(slot) = system_owner {
-            // SAFETY: as above.
-            unsafe { slot.release() };
-        }
+        // SAFETY: the slot is held, and nothing of it is needed here any more.
+        unsafe { slot.release() };
     }
 
     /// Runs an execution context until it calls, traps or is interrupted.
     fn run(&mut self, vcpu: VcpuId, entry: &Entry, roots: &Stage2Roots, foreign: ForeignInterrupts) -> Event {
-        let Some(slot) = context::slot(vcpu).filter(|slot| slot.hold(self.index)) else {
-            refuse(vcpu);
-        };
+        let Some(slot) = context::slot(vcpu) else { refuse(vcpu) };
+        let starts = matches!(entry, Entry::Start(_));
+        let switches = !self.loaded.is_some_and(|loaded| ptr::eq(loaded, slot));
+        if switches || starts {
+            self.put_away();
+            slot.hold(self.index);
+            self.loaded = Some(slot);
+        }
         // SAFETY: the slot is held by this processing element, and this is the only reference to its context
         // until the context is entered.
         let context = unsafe { &mut *slot.context() };
         match entry {
             Entry::Start(start) => {
                 context.start(start);
-                self.forget(slot, context);
                 // The context reads the page past the caches until it turns them on.
                 let page = start.boot_info & !0xfff;
                 if page != 0 {
@@ -241,9 +260,11 @@ impl ProcessingElement {
             Entry::Answer(answer) => context.answer(answer),
             Entry::Resume => {}
         }
-        self.own_system_registers(slot, context);
+        if switches || starts {
+            load_system_registers(context);
+        }
         self.translate_by(roots);
-        let fp_trapped = !self.fp_owner.is_some_and(|owner| ptr::eq(owner, slot));
+        let fp_trapped = self.fp != FpOwner::Context;
         if fp_trapped != self.fp_trapped {
             self.trap_fp(fp_trapped);
         }
@@ -253,7 +274,7 @@ impl ProcessingElement {
             // SAFETY: the context is this processing element's, its system registers are loaded, and stage 2 is
             // the partition's. Whatever runs reaches only the memory that stage 2 gives it.
             let reason = unsafe { context::tantalum_enter(&raw mut context.registers) };
-            match self.judge(reason, slot, context) {
+            match self.judge(reason, context) {
                 Exit::Retry => {}
                 exit => break exit,
             }
@@ -270,7 +291,7 @@ impl ProcessingElement {
 
     /// Says what it means that a context came back.
     #[inline(always)]
-    fn judge(&mut self, reason: u64, slot: &'static Slot, context: &mut Context) -> Exit {
+    fn judge(&mut self, reason: u64, context: &mut Context) -> Exit {
         match reason {
             exit::SYNCHRONOUS => {
                 let syndrome = syndrome();
@@ -282,7 +303,7 @@ impl ProcessingElement {
                     }
                     class::HVC if syndrome & 0xffff == 0 => Exit::Call,
                     class::FP => {
-                        self.own_fp_registers(slot, context);
+                        self.own_fp_registers(context);
                         Exit::Retry
                     }
                     class::INSTRUCTION_ABORT | class::DATA_ABORT => abort(syndrome),
@@ -295,57 +316,18 @@ impl ProcessingElement {
         }
     }
 
-    /// Replaces what the registers still hold of a context that starts anew.
-    fn forget(&mut self, slot: &'static Slot, context: &Context) {
-        if self.fp_owner.is_some_and(|owner| ptr::eq(owner, slot)) {
-            self.trap_fp(false);
-            // SAFETY: the registers do not trap.
-            unsafe { context::tantalum_load_fp(&raw const context.fp) };
-        }
-        if self.system_owner.is_some_and(|owner| ptr::eq(owner, slot)) {
-            load_system_registers(context);
-        }
-    }
-
-    /// Makes the system registers of EL1 those of `context`.
-    fn own_system_registers(&mut self, slot: &'static Slot, context: &Context) {
-        let owner = self.system_owner.replace(slot);
-        match owner {
-            Some(owner) if ptr::eq(owner, slot) => return,
-            // SAFETY: the owner's slot is held, and is not the one that `context` borrows.
-            Some(owner) => unsafe { context::tantalum_save_system(&raw mut (*owner.context()).system) },
-            // SAFETY: the place is ours.
-            None => unsafe { context::tantalum_save_system(&raw mut self.normal_world_system) },
-        }
-        load_system_registers(context);
-        if let Some(owner) = owner
-            && !self.fp_owner.is_some_and(|fp_owner| ptr::eq(fp_owner, owner))
-        {
-            // SAFETY: it was held, and nothing of it is left here.
-            unsafe { owner.release() };
-        }
-    }
-
     /// Makes the floating-point registers those of `context`, which is about to use them.
     #[cold]
-    fn own_fp_registers(&mut self, slot: &'static Slot, context: &Context) {
+    fn own_fp_registers(&mut self, context: &Context) {
         self.trap_fp(false);
-        let owner = self.fp_owner.replace(slot);
-        // SAFETY: the registers do not trap. The owner's slot is held, and is not the one that `context` borrows:
-        // its use of the registers would not have trapped.
+        // SAFETY: the registers do not trap, and both places are ours.
         unsafe {
-            match owner {
-                Some(owner) => context::tantalum_save_fp(&raw mut (*owner.context()).fp),
-                None => context::tantalum_save_fp(&raw mut self.normal_world_fp),
+            if self.fp == FpOwner::NormalWorld {
+                context::tantalum_save_fp(&raw mut self.normal_world_fp);
             }
             context::tantalum_load_fp(&raw const context.fp);
         }
-        if let Some(owner) = owner
-            && !ptr::eq(owner, slot)
-        {
-            // SAFETY: it was held. Its system registers are not here: those of `slot`, which runs, are.
-            unsafe { owner.release() };
-        }
+        self.fp = FpOwner::Context;
     }
 
     /// Sets whether the use of floating-point registers traps.
@@ -381,11 +363,11 @@ fn load_system_registers(context: &Context) {
     }
 }
 
-/// Stops when the logic asks for what would hand one context to two processing elements.
+/// Stops when the logic names a context that cannot be.
 #[cold]
 #[expect(clippy::panic, reason = "the hypervisor is broken: the panic handler reports it and stops")]
 fn refuse(vcpu: VcpuId) -> ! {
-    panic!("execution context {vcpu:?} does not exist or is in use by another processing element");
+    panic!("execution context {vcpu:?} does not exist");
 }
 
 /// Returns the 4-bit field of an identification register at `bit`.
