@@ -389,15 +389,17 @@ fn abort(syndrome: u64) -> Exit {
     if status & 0x30 != 0 {
         return Exit::Trap(TrapKind::SystemError);
     }
-    let permission = status & 0x3c == 0x0c;
     let on_walk = syndrome & 1 << 7 != 0; // S1PTW
-    let address = if permission && !on_walk {
+    let address = if on_walk {
+        // Stage 1 was reading its own tables, which lie in the Secure IPA space.
+        Ipa::secure(faulting_page())
+    } else {
+        // Asking stage 1 answers for permission faults too, for which HPFAR_EL2 says nothing, and it gives the
+        // address space: HPFAR_EL2.NS of QEMU (10.0) is the wrong way round.
         match translate(far()) {
             Some(address) => address,
             None => return Exit::Retry,
         }
-    } else {
-        faulting_ipa()
     };
     Exit::Trap(if syndrome >> 26 & 0x3f == class::INSTRUCTION_ABORT {
         TrapKind::InstructionAbort { address }
@@ -412,15 +414,14 @@ fn far() -> u64 {
 }
 
 /// Returns the page of the faulting IPA as the processing element reports it.
-fn faulting_ipa() -> Ipa {
+fn faulting_page() -> u64 {
     // SAFETY: reading HPFAR_EL2 has no effect.
     let hpfar = unsafe { sysreg::read!("hpfar_el2") };
-    let space = if hpfar >> 63 != 0 { AddressSpace::NonSecure } else { AddressSpace::Secure };
-    Ipa::new(space, (hpfar & 0x0fff_ffff_ffff) >> 4 << 12)
+    (hpfar & 0x0fff_ffff_fff0) << 8
 }
 
-/// Returns the page that a virtual address of the context means: for permission faults HPFAR_EL2 does not say.
-/// `None` if stage 1 has changed meanwhile, so that the context has to fault again.
+/// Returns the page that a virtual address of the context means; `None` if stage 1 has changed meanwhile or cannot
+/// be read, so that the context has to fault again to know.
 fn translate(address: u64) -> Option<Ipa> {
     // SAFETY: the registers of EL1 are the context's; PAR_EL1 is one of them and gets its old value back.
     let par = unsafe {
