@@ -176,7 +176,7 @@ tantalum_load_system:
 	ret
 
 // The only instructions of the image that touch the floating-point and SIMD registers.
-.section .text.fp, "ax"
+.section .fp_text, "ax"
 .arch_extension fp
 .arch_extension simd
 
