@@ -1,6 +1,8 @@
 //! The processing element's side of the GIC, as far as partitions are concerned (GICv3, chapter 12).
 
-use crate::sysreg::{self, isb};
+use aarch64_cpu::asm::barrier::{SY, isb};
+
+use crate::sysreg;
 
 /// The lowest priority value that an interrupt of Non-secure Group 1 has in the Secure view.
 const FIRST_NON_SECURE_PRIORITY: u64 = 0x80;
@@ -18,7 +20,7 @@ pub(crate) fn keep_from_partitions() {
         let sre = sysreg::read!("s3_4_c12_c9_5");
         sysreg::write!("s3_4_c12_c9_5", sre & !(1 << 3));
     }
-    isb();
+    isb(SY);
 }
 
 /// Keeps interrupts of the normal world pending while it lives.
@@ -34,7 +36,7 @@ impl ForeignMask {
             sysreg::write!("s3_0_c4_c6_0", before.min(FIRST_NON_SECURE_PRIORITY));
             before
         };
-        isb();
+        isb(SY);
         Self { before }
     }
 }

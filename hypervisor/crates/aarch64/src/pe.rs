@@ -2,13 +2,20 @@
 
 use core::ptr;
 
+use aarch64_cpu::asm::barrier::{SY, isb};
+use aarch64_cpu::registers::{
+    CNTHCTL_EL2, CNTVOFF_EL2, CPTR_EL2, ESR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64DFR0_EL1,
+    ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, ID_AA64PFR1_EL1, MDCR_EL2, MIDR_EL1, PAR_EL1,
+    Readable as _, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable as _,
+};
+
 use tantalum_hal::{Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind};
 use tantalum_types::{AddressSpace, CpuIndex, Ipa, VcpuId};
 
 use crate::context::{self, Context, FpRegisters, Slot, SystemRegisters, exit};
 use crate::fault::halt;
 use crate::gic::{self, ForeignMask};
-use crate::sysreg::{self, isb};
+use crate::sysreg;
 use crate::{cache, smc};
 
 /// HCR_EL2 for partitions. Nothing of it has an effect on EL2 itself but the routing of interrupts, which are
@@ -132,17 +139,8 @@ impl ProcessingElement {
     /// `index` must be the index of this processing element, and nobody else may have a value of this type for
     /// it unless that one is never used again.
     pub unsafe fn new(index: CpuIndex) -> Result<Self, Unsupported> {
-        // SAFETY: EL2 can read identification registers, and reading them has no effect.
-        let (pfr0, pfr1, dfr0, mmfr0, mmfr1, midr) = unsafe {
-            (
-                sysreg::read!("id_aa64pfr0_el1"),
-                sysreg::read!("id_aa64pfr1_el1"),
-                sysreg::read!("id_aa64dfr0_el1"),
-                sysreg::read!("id_aa64mmfr0_el1"),
-                sysreg::read!("id_aa64mmfr1_el1"),
-                sysreg::read!("midr_el1"),
-            )
-        };
+        let (pfr0, pfr1) = (ID_AA64PFR0_EL1.get(), ID_AA64PFR1_EL1.get());
+        let (mmfr0, mmfr1) = (ID_AA64MMFR0_EL1.get(), ID_AA64MMFR1_EL1.get());
         if field(pfr0, 36) == 0 {
             return Err(Unsupported("Secure EL2 (FEAT_SEL2) is missing"));
         }
@@ -154,7 +152,7 @@ impl ProcessingElement {
         // At most 48 bits of address, and VMIDs of 16 bits where there are any.
         let sizes = (mmfr0 & 0xf).min(5) << 16 | u64::from(field(mmfr1, 4) == 2) << 19;
         let virtual_timer = if field(mmfr0, 60) != 0 { CNTHCTL_TRAP_VIRTUAL_TIMER } else { 0 };
-        let counters = match field(dfr0, 8) {
+        let counters = match field(ID_AA64DFR0_EL1.get(), 8) {
             0 | 0xf => 0,
             // SAFETY: there is a performance monitor. MDCR_EL2.HPMN zero would be unpredictable, so it gets N.
             _ => (unsafe { sysreg::read!("pmcr_el0") }) >> 11 & 0x1f,
@@ -162,15 +160,15 @@ impl ProcessingElement {
         // SAFETY: these registers configure the execution of EL1 and EL0, which does not run yet, and EL3 keeps
         // them apart from the normal world's. VSTCR_EL2 and VSTTBR_EL2 exist in the Secure state only.
         unsafe {
-            sysreg::write!("hcr_el2", HCR);
-            sysreg::write!("vtcr_el2", VTCR | sizes);
+            HCR_EL2.set(HCR);
+            VTCR_EL2.set(VTCR | sizes);
             sysreg::write!("s3_4_c2_c6_2", VSTCR);
-            sysreg::write!("cptr_el2", CPTR_TRAP_FP);
-            sysreg::write!("mdcr_el2", MDCR | counters);
-            sysreg::write!("cnthctl_el2", CNTHCTL | virtual_timer);
-            sysreg::write!("cntvoff_el2", 0);
+            CPTR_EL2.set(CPTR_TRAP_FP);
+            MDCR_EL2.set(MDCR | counters);
+            CNTHCTL_EL2.set(CNTHCTL | virtual_timer);
+            CNTVOFF_EL2.set(0);
             sysreg::write!("hstr_el2", 0);
-            sysreg::write!("vpidr_el2", midr);
+            sysreg::write!("vpidr_el2", MIDR_EL1.get());
             // Translations of an earlier life of this memory.
             core::arch::asm!("tlbi alle1", "dsb nsh", options(nostack, preserves_flags));
         }
@@ -332,9 +330,8 @@ impl ProcessingElement {
 
     /// Sets whether the use of floating-point registers traps.
     fn trap_fp(&mut self, trap: bool) {
-        // SAFETY: the hypervisor itself uses these registers only where they do not trap.
-        unsafe { sysreg::write!("cptr_el2", if trap { CPTR_TRAP_FP } else { CPTR }) };
-        isb();
+        CPTR_EL2.set(if trap { CPTR_TRAP_FP } else { CPTR });
+        isb(SY);
         self.fp_trapped = trap;
     }
 
@@ -348,7 +345,7 @@ impl ProcessingElement {
         // that they are tables which let the partition reach nothing but its own.
         unsafe {
             sysreg::write!("s3_4_c2_c6_0", roots.secure.raw());
-            sysreg::write!("vttbr_el2", u64::from(roots.vmid) << 48 | roots.non_secure.raw());
+            VTTBR_EL2.set(u64::from(roots.vmid) << 48 | roots.non_secure.raw());
         }
         self.roots = Some(*roots);
     }
@@ -359,7 +356,7 @@ fn load_system_registers(context: &Context) {
     // SAFETY: EL1 does not run; the registers are used when the context is entered.
     unsafe {
         context::tantalum_load_system(&raw const context.system);
-        sysreg::write!("vmpidr_el2", context.mpidr);
+        VMPIDR_EL2.set(context.mpidr);
     }
 }
 
@@ -377,8 +374,7 @@ const fn field(register: u64, bit: u32) -> u64 {
 
 /// Returns ESR_EL2.
 fn syndrome() -> u64 {
-    // SAFETY: reading ESR_EL2 has no effect.
-    unsafe { sysreg::read!("esr_el2") }
+    ESR_EL2.get()
 }
 
 /// Says what an abort of a context means.
@@ -409,28 +405,23 @@ fn abort(syndrome: u64) -> Exit {
 }
 
 fn far() -> u64 {
-    // SAFETY: reading FAR_EL2 has no effect.
-    unsafe { sysreg::read!("far_el2") }
+    FAR_EL2.get()
 }
 
 /// Returns the page of the faulting IPA as the processing element reports it.
 fn faulting_page() -> u64 {
-    // SAFETY: reading HPFAR_EL2 has no effect.
-    let hpfar = unsafe { sysreg::read!("hpfar_el2") };
-    (hpfar & 0x0fff_ffff_fff0) << 8
+    (HPFAR_EL2.get() & 0x0fff_ffff_fff0) << 8
 }
 
 /// Returns the page that a virtual address of the context means; `None` if stage 1 has changed meanwhile or cannot
 /// be read, so that the context has to fault again to know.
 fn translate(address: u64) -> Option<Ipa> {
-    // SAFETY: the registers of EL1 are the context's; PAR_EL1 is one of them and gets its old value back.
-    let par = unsafe {
-        let before = sysreg::read!("par_el1");
-        core::arch::asm!("at s1e1r, {}", "isb", in(reg) address, options(nostack, preserves_flags));
-        let par = sysreg::read!("par_el1");
-        sysreg::write!("par_el1", before);
-        par
-    };
+    // PAR_EL1 is the context's, so it gets its old value back.
+    let before = PAR_EL1.get();
+    // SAFETY: the registers of EL1 are the context's, and translating an address writes PAR_EL1 and nothing else.
+    unsafe { core::arch::asm!("at s1e1r, {}", "isb", in(reg) address, options(nostack, preserves_flags)) };
+    let par = PAR_EL1.get();
+    PAR_EL1.set(before);
     if par & 1 != 0 {
         return None;
     }

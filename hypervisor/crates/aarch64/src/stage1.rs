@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::layout;
-use crate::sysreg::{dsb_ishst, isb};
+use aarch64_cpu::asm::barrier::{ISHST, SY, dsb, isb};
 
 /// Counts the pages for tables: the root, and for each 1 GiB or 2 MiB that is not mapped as one block another.
 const TABLE_COUNT: usize = 8;
@@ -172,8 +172,8 @@ pub unsafe fn map(region: &Region) -> Result<(), MapError> {
         unsafe { map_block(address, level, region.contents.attributes())? };
         address = address.wrapping_add(1 << shift(level)); // at most `end`
     }
-    dsb_ishst();
-    isb();
+    dsb(ISHST);
+    isb(SY);
     Ok(())
 }
 
@@ -235,7 +235,7 @@ unsafe fn map_block(address: u64, level: u32, attributes: u64) -> Result<(), Map
                 tables.add(extra)
             };
             // The table is empty; a walker that sees the entry finds it so.
-            dsb_ishst();
+            dsb(ISHST);
             // SAFETY: as above.
             unsafe { entry.write_volatile(next.addr() as u64 | VALID | TABLE_OR_PAGE) };
             table = next;

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tantalum_types::{AddressSpace, PAGE_SIZE, Pa};
 
-use crate::sysreg::dsb_ishst;
+use aarch64_cpu::asm::barrier::{ISHST, dsb};
 
 const ENTRY_COUNT: usize = 512;
 
@@ -45,7 +45,7 @@ impl<const N: usize> TablePool<N> {
         if let Some(entry) = self.entry(page, index) {
             // Whoever built what the descriptor points to did so before.
             entry.store(descriptor, Ordering::Release);
-            dsb_ishst();
+            dsb(ISHST);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Removal of stale stage-2 translations.
 
+use aarch64_cpu::asm::barrier::{ISH, ISHST, SY, dsb, isb};
+use aarch64_cpu::registers::{Readable as _, VTTBR_EL2, Writeable as _};
 use tantalum_hal::VmId;
 use tantalum_types::{AddressSpace, Ipa, PAGE_SHIFT};
-
-use crate::sysreg::{self, dsb_ish, dsb_ishst, isb};
 
 /// Says in the operand of TLBI IPAS2E1IS that the address lies in the Non-secure IPA space.
 const NON_SECURE_IPA: u64 = 1 << 63;
@@ -11,18 +11,15 @@ const NON_SECURE_IPA: u64 = 1 << 63;
 /// Runs `maintenance` with `vmid` as the VMID that TLB maintenance for EL1 and EL0 means.
 fn with_vmid(vmid: VmId, maintenance: impl FnOnce()) {
     // Stores to tables come first.
-    dsb_ishst();
-    // SAFETY: nothing is translated by VTTBR_EL2 while EL2 runs, interrupts are masked, and it gets its old value
-    // back.
-    unsafe {
-        let current = sysreg::read!("vttbr_el2");
-        sysreg::write!("vttbr_el2", u64::from(vmid.0) << 48);
-        isb();
-        maintenance();
-        dsb_ish();
-        sysreg::write!("vttbr_el2", current);
-        isb();
-    }
+    dsb(ISHST);
+    // Nothing is translated by VTTBR_EL2 while EL2 runs, and interrupts are masked.
+    let current = VTTBR_EL2.get();
+    VTTBR_EL2.set(u64::from(vmid.0) << 48);
+    isb(SY);
+    maintenance();
+    dsb(ISH);
+    VTTBR_EL2.set(current);
+    isb(SY);
 }
 
 /// Forgets on every processing element what stage 2 of `vmid` says about the page of `ipa`.
