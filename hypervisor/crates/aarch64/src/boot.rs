@@ -7,7 +7,7 @@
 //! | symbol | what it is |
 //! |---|---|
 //! | `tantalum_cpu_index` | assembly that returns the index of this processing element in x0 and changes nothing but x0, x1 and the flags; an index of `MAX_CPUS` or more says that the element is one too many |
-//! | `tantalum_early_map` | `extern "C" fn() -> bool`, which calls [`stage1::build`](crate::stage1::build); it runs with the MMU off and so must not use atomic operations or the zeroed data |
+//! | `tantalum_early_map` | `extern "C" fn() -> bool`, which calls [`stage1::build`]; it runs with the MMU off and so must not use atomic operations or the zeroed data |
 //! | `tantalum_cold_main` | `extern "C" fn(manifest: u64, cpu: usize) -> !` |
 //! | `tantalum_warm_main` | `extern "C" fn(cpu: usize) -> !` |
 //!
