@@ -1,6 +1,6 @@
 //! Access to system registers by name.
 //!
-//! A name is what the assembler takes: the architectural name, or the generic form S<op0>_<op1>_C<n>_C<m>_<op2>
+//! A name is what the assembler takes: the architectural name, or the generic form `S<op0>_<op1>_C<n>_C<m>_<op2>`
 //! for registers of extensions that the target's baseline does not have.
 
 /// Reads a system register. Unsafe, because some reads have effects or are undefined where an extension is
