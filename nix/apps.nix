@@ -13,7 +13,7 @@ let
     libraries=$sysroot/usr/lib/x86_64-linux-gnu
     enter() {
       # The user's own files, wherever they lie, at the same place; the tools' /usr and /etc are the sysroot's.
-      set -- --setenv PATH "''${TANTALUM_PATH:+$TANTALUM_PATH:}/usr/bin:/usr/sbin" "$@"
+      set -- --setenv PATH /usr/bin:/usr/sbin "$@"
       for place in /*; do
         case $place in
           /bin | /dev | /etc | /lib* | /proc | /sbin | /usr | /nix) ;;
@@ -79,14 +79,14 @@ in
 
   shell = app "tantalum-shell" sysroots.shell ''
     # The pinned tools, for working on the code: tantalum-shell [COMMAND [ARGUMENT...]]
+    # Nothing of the project itself is needed but rust-core, so this works while the code does not build.
     cache=''${TANTALUM_CACHE:-''${XDG_CACHE_HOME:-''${HOME:-/root}/.cache}/tantalum}
     mkdir -p "$cache/cargo-home"
     cp -f ${cargoHome}/config.toml "$cache/cargo-home/config.toml"
     # Built with other tools than the machine's, so kept apart from what those leave in target/.
     export CARGO_HOME="$cache/cargo-home" CARGO_TARGET_DIR="''${CARGO_TARGET_DIR:-$cache/target}" CARGO_NET_OFFLINE=true
-    export TANTALUM_IMAGE=${image} TANTALUM_PATH=${runner}/bin
     if [ $# -eq 0 ]; then
-      echo 'Tantalum: gcc and aarch64-linux-gnu-gcc, cargo, qemu-system-aarch64, gdb-multiarch, shellcheck, runner.' >&2
+      echo 'Tantalum: gcc and aarch64-linux-gnu-gcc, cargo, qemu-system-aarch64, gdb-multiarch, shellcheck.' >&2
       echo "          cargo's output goes to $CARGO_TARGET_DIR; leave with exit." >&2
       export PS1='[tantalum] \w \$ '
       set -- bash --norc

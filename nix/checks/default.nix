@@ -8,8 +8,32 @@ let
   inherit (builtins) mapAttrs;
   inherit (packages) runner;
 
+  # The crates from outside, as tests and lints compile them. Both do so by the same commands as here.
+  dependencies = {
+    hypervisor = lib.cargoDependencies {
+      name = "hypervisor-check-dependencies";
+      root = ../../hypervisor;
+      vendor = vendors.hypervisor;
+      core = packages.rust-core;
+      commands = ''
+        cargo test --locked --no-run
+        cargo clippy --locked --all-targets
+        cargo clippy --locked --workspace --exclude tantalum-sim --target "$target"
+      '';
+    };
+    runner = lib.cargoDependencies {
+      name = "runner-check-dependencies";
+      root = ../../tests/runner;
+      vendor = vendors."tests/runner";
+      commands = ''
+        cargo test --locked --no-run
+        cargo clippy --locked --all-targets
+      '';
+    };
+  };
+
   scope = {
-    inherit lib sysroots packages vendors;
+    inherit lib sysroots packages vendors dependencies;
     cases = ./cases.sh;
   };
   parts = {

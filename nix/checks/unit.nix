@@ -1,12 +1,12 @@
 # Host tests: the hypervisor's logic, the runner, and the firmware's table of partitions.
-{ lib, sysroots, packages, vendors, cases, ... }:
+{ lib, sysroots, packages, vendors, dependencies, cases, ... }:
 
 let
   inherit (packages) runner;
 
-  cargoTest = name: workspace: vendor: lib.cargo {
+  cargoTest = name: workspace: vendor: dependencies: lib.cargo {
     name = "unit-${name}";
-    inherit workspace vendor runner;
+    inherit workspace vendor dependencies runner;
     suite = name;
     script = ''
       # A test that fails, or tests that do not build, are a result like any other; the runner finds them in the log.
@@ -19,8 +19,10 @@ let
   };
 in
 [
-  (cargoTest "hypervisor" (import ../../hypervisor/source.nix { inherit lib; }) vendors.hypervisor)
-  (cargoTest "runner" (import ../../tests/runner/source.nix { inherit lib; }) vendors."tests/runner")
+  (cargoTest "hypervisor" (import ../../hypervisor/source.nix { inherit lib; }) vendors.hypervisor
+    dependencies.hypervisor)
+  (cargoTest "runner" (import ../../tests/runner/source.nix { inherit lib; }) vendors."tests/runner"
+    dependencies.runner)
 
   # These are pure evaluation: a failure stops it, with the names of the cases that failed.
   (lib.build {

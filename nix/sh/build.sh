@@ -1,25 +1,40 @@
 # shellcheck shell=bash
 # Build with progress: what is being built, how much is left. Sourced after common.sh.
 
-# build ATTRIBUTE...: build attributes of nix/default.nix, all that can be built of them. Fails when one failed, after
-# showing the end of its log. `built ATTRIBUTE` then gives the store path.
+# plan ATTRIBUTE...: evaluate attributes of nix/default.nix. Once, so that an edit during a long build does not mix two
+# trees.
+declare -A planned_derivation=() planned_output=()
+plan() {
+  local attribute options=() derivations outputs index=0
+  for attribute in "$@"; do options+=(--attr "$attribute"); done
+  derivations=$(nix-instantiate "$tantalum_root/nix" "${options[@]}" 2> >(grep -v '^warning: you did not specify' >&2)) || return 1
+  # shellcheck disable=SC2086 # a list of paths
+  outputs=$(nix-store --query --outputs $derivations)
+  mapfile -t derivations <<< "$derivations"
+  mapfile -t outputs <<< "$outputs"
+  for attribute in "$@"; do
+    planned_derivation[$attribute]=${derivations[index]}
+    planned_output[$attribute]=${outputs[index]}
+    index=$((index + 1))
+  done
+}
+
+# build: build all that was planned, as far as it can be built. Fails when something failed, after showing the end of
+# its log. `built ATTRIBUTE` then gives a store path.
 build() {
   local work total status=0
   work=$(mktemp -d)
-  nix build --no-link --dry-run -f "$tantalum_root/nix" "$@" 2> "$work/plan" || {
-    cat "$work/plan" >&2
-    rm -rf "$work"
-    return 1
-  }
   # Pinned files that Nix fetches itself are in the plan too; they are downloads, not builds.
-  sed -n 's/^ *\(\/nix\/store\/.*\.drv\)$/\1/p' "$work/plan" \
+  nix-store --realise --dry-run "${planned_derivation[@]}" 2>&1 \
+    | sed -n 's/^ *\(\/nix\/store\/.*\.drv\)$/\1/p' \
     | grep -vE '\.(deb|crate|xz|bz2|gz)\.drv$' > "$work/derivations" || true
   total=$(wc -l < "$work/derivations")
   if [ "$total" -gt 0 ]; then
     step "building $total packages"
     xargs nix-store --query --outputs < "$work/derivations" > "$work/outputs"
   fi
-  nix build --no-link --keep-going --print-build-logs -f "$tantalum_root/nix" "$@" < /dev/null 2> "$work/log" &
+  nix-store --realise --keep-going --log-format bar-with-logs "${planned_derivation[@]}" \
+    < /dev/null > /dev/null 2> "$work/log" &
   watch_build "$!" "$work" "$total"
   wait "$!" || status=1
   if [ "$status" -ne 0 ]; then show_failures "$work"; fi
@@ -29,10 +44,9 @@ build() {
 
 # built ATTRIBUTE: its store path, if it is there. It is kept from garbage collection.
 built() {
-  local path
-  path=$(nix eval --raw -f "$tantalum_root/nix" "$1")
-  [ -e "$path" ] || return 1
+  local path=${planned_output[$1]}
   mkdir -p "$tantalum_cache/roots"
+  [ -e "$path" ] || return 1
   nix-store --realise "$path" --add-root "$tantalum_cache/roots/$1" --indirect > /dev/null
   printf '%s\n' "$path"
 }

@@ -45,6 +45,8 @@ nix_settings() {
     # Everything is built from the pinned files; nothing is taken from a binary cache.
     echo 'substituters ='
     echo 'flake-registry ='
+    # Most builds use one core for much of their time.
+    echo 'max-jobs = 2'
     echo 'warn-dirty = false'
     # A daemon has its own say in how it builds, and warns whoever tries to overrule it.
     if [ "$(id -u)" = 0 ]; then

@@ -1,5 +1,5 @@
 # Style, and rules about the code that a compiler does not know.
-{ lib, sysroots, packages, vendors, cases, ... }:
+{ lib, sysroots, packages, vendors, dependencies, cases, ... }:
 
 let
   inherit (packages) rust-core runner spmc;
@@ -37,6 +37,7 @@ in
     name = "lint-hypervisor";
     workspace = import ../../../hypervisor/source.nix { inherit lib; };
     vendor = vendors.hypervisor;
+    dependencies = dependencies.hypervisor;
     core = rust-core;
     inherit cases;
     policy = ./policy.py;
@@ -62,6 +63,7 @@ in
     name = "lint-runner";
     workspace = import ../../../tests/runner/source.nix { inherit lib; };
     vendor = vendors."tests/runner";
+    dependencies = dependencies.runner;
     inherit cases;
     policy = ./policy.py;
     script = ''
@@ -124,7 +126,7 @@ in
       no_fp() {
         aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$spmc/spmc.elf" | awk -f "$rules"
       }
-      check 'the SPMC has FP and SIMD instructions in .text.fp only' no_fp
+      check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp
       suite_end
     '';
   })
