@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tantalum_hal::{AccessError, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+use tantalum_hal::{AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
 use tantalum_types::{
     Address, AddressSpace, CallRegisters, CpuIndex, Ipa, MAX_CPUS, PAGE_SIZE, Pa, PageRange,
 };
@@ -34,7 +35,13 @@ pub struct Machine {
     tables: Mutex<Vec<u64>>,
     pub(crate) tlbs: [Mutex<HashMap<(u16, Ipa), TlbEntry>>; MAX_CPUS],
     interrupts: [Mutex<VecDeque<u32>>; MAX_CPUS],
-    interrupt_settings: Mutex<Vec<(CpuIndex, u32, bool)>>,
+    interrupt_settings: Mutex<Vec<(CpuIndex, u32, InterruptSetting)>>,
+    ended_interrupts: Mutex<Vec<(CpuIndex, u32)>>,
+    donated_sgis: Mutex<Vec<(CpuIndex, u32)>>,
+    raised_sgis: Mutex<Vec<u32>>,
+    kicks: Mutex<Vec<CpuIndex>>,
+    counter: AtomicU64,
+    deadline: Mutex<Option<u64>>,
     log: Mutex<String>,
     spmd: Mutex<Option<Spmd>>,
     wrong_space: Mutex<Vec<Pa>>,
@@ -60,6 +67,12 @@ impl Machine {
             tlbs: Default::default(),
             interrupts: Default::default(),
             interrupt_settings: Mutex::default(),
+            ended_interrupts: Mutex::default(),
+            donated_sgis: Mutex::default(),
+            raised_sgis: Mutex::default(),
+            kicks: Mutex::default(),
+            counter: AtomicU64::new(0),
+            deadline: Mutex::default(),
             log: Mutex::default(),
             spmd: Mutex::default(),
             wrong_space: Mutex::default(),
@@ -82,9 +95,39 @@ impl Machine {
         self.interrupts[cpu.get()].lock().unwrap().push_back(intid);
     }
 
-    /// Returns every change of an interrupt's setting: on which processing element, which one, whether on.
-    pub fn interrupt_settings(&self) -> Vec<(CpuIndex, u32, bool)> {
+    /// Returns every change of an interrupt's setting: on which processing element, which one, how it is to be.
+    pub fn interrupt_settings(&self) -> Vec<(CpuIndex, u32, InterruptSetting)> {
         self.interrupt_settings.lock().unwrap().clone()
+    }
+
+    /// Returns every interrupt that has been deactivated, and where.
+    pub fn ended_interrupts(&self) -> Vec<(CpuIndex, u32)> {
+        self.ended_interrupts.lock().unwrap().clone()
+    }
+
+    /// Returns every SGI that was given to the normal world, and on which processing element.
+    pub fn donated_sgis(&self) -> Vec<(CpuIndex, u32)> {
+        self.donated_sgis.lock().unwrap().clone()
+    }
+
+    /// Returns every SGI that was made pending for the normal world.
+    pub fn raised_sgis(&self) -> Vec<u32> {
+        self.raised_sgis.lock().unwrap().clone()
+    }
+
+    /// Returns every processing element that was called to the SPMC.
+    pub fn kicks(&self) -> Vec<CpuIndex> {
+        self.kicks.lock().unwrap().clone()
+    }
+
+    /// Lets the system counter stand at `now`.
+    pub fn set_counter(&self, now: u64) {
+        self.counter.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns when the hypervisor's timer is to go off, if it is on.
+    pub fn deadline(&self) -> Option<u64> {
+        *self.deadline.lock().unwrap()
     }
 
     /// Lets `spmd` answer calls to the SPMD from now on.
@@ -217,7 +260,36 @@ impl Platform for Machine {
         self.interrupts[cpu.get()].lock().unwrap().pop_front()
     }
 
-    fn configure_secure_interrupt(&self, cpu: CpuIndex, intid: u32, enable: bool) {
-        self.interrupt_settings.lock().unwrap().push((cpu, intid, enable));
+    fn end_interrupt(&self, cpu: CpuIndex, intid: u32) {
+        self.ended_interrupts.lock().unwrap().push((cpu, intid));
+    }
+
+    fn configure_interrupt(&self, cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
+        self.interrupt_settings.lock().unwrap().push((cpu, intid, *setting));
+    }
+
+    fn donate_sgi(&self, cpu: CpuIndex, sgi: u32) {
+        self.donated_sgis.lock().unwrap().push((cpu, sgi));
+    }
+
+    fn raise_donated_sgi(&self, sgi: u32) {
+        self.raised_sgis.lock().unwrap().push(sgi);
+    }
+
+    fn kick(&self, cpu: CpuIndex) {
+        self.kicks.lock().unwrap().push(cpu);
+        self.raise(cpu, Self::KICK);
+    }
+
+    const KICK: u32 = 9;
+
+    const TIMER: u32 = 20;
+
+    fn now(&self) -> u64 {
+        self.counter.load(Ordering::Relaxed)
+    }
+
+    fn set_timer(&self, deadline: Option<u64>) {
+        *self.deadline.lock().unwrap() = deadline;
     }
 }

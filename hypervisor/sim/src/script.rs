@@ -1,7 +1,10 @@
 //! What a partition does, said by a test instead of by code in the partition.
 
 use tantalum_ffa::{Call, DirectMessage, Status, answer};
-use tantalum_hal::{Entry, Event, ForeignInterrupts, PhysicalMemory, Stage2Roots, Trap, TrapKind, VcpuStart};
+use tantalum_hal::{
+    Entry, Event, ForeignInterrupts, PhysicalMemory, Stage2Roots, Trap, TrapKind, VcpuStart,
+    VirtualInterrupts,
+};
 use tantalum_types::{CallRegisters, CpuIndex, Ipa, VcpuId};
 
 use crate::machine::Machine;
@@ -21,6 +24,8 @@ pub struct Context<'a> {
     pub entry: Entry,
     /// What the SPMC has decided about interrupts of the normal world.
     pub foreign: ForeignInterrupts,
+    /// Which virtual interrupts are signalled to it.
+    pub signals: VirtualInterrupts,
     pub(crate) roots: Stage2Roots,
     pub(crate) machine: &'a Machine,
 }
@@ -30,7 +35,7 @@ impl Context<'_> {
     pub fn start(&self) -> Option<VcpuStart> {
         match self.entry {
             Entry::Start(start) => Some(start),
-            Entry::Answer(_) | Entry::Resume => None,
+            Entry::Answer(_) | Entry::Resume | Entry::Register { .. } => None,
         }
     }
 
@@ -49,7 +54,7 @@ impl Context<'_> {
                 Ok(Call::DirectRequest(message)) => Some(message),
                 _ => None,
             },
-            Entry::Start(_) | Entry::Resume => None,
+            Entry::Start(_) | Entry::Resume | Entry::Register { .. } => None,
         }
     }
 

@@ -194,14 +194,14 @@ impl Sim {
             match self.spmc.handle(&mut state, event, &self.machine) {
                 Action::CallNormalWorld(registers) => return registers,
                 Action::Halt => panic!("the SPMC has halted on {event:x?}:\n{}", self.machine.log_text()),
-                Action::Run { vcpu, entry, roots, foreign } => {
+                Action::Run { vcpu, entry, roots, foreign, signals } => {
                     self.check_roots(vcpu.partition, roots);
                     let script = self.scripts.get(&vcpu);
                     let script = script.unwrap_or_else(|| panic!("{vcpu:?} runs, which does not exist"));
                     // Held while it runs: nobody else may run the same execution context meanwhile.
                     let mut script = script.try_lock().unwrap_or_else(|_| panic!("{vcpu:?} runs twice"));
                     let machine = &self.machine;
-                    let mut context = Context { cpu: index, vcpu, entry, foreign, roots, machine };
+                    let mut context = Context { cpu: index, vcpu, entry, foreign, signals, roots, machine };
                     event = script(&mut context).unwrap_or_else(|kind| {
                         Event::PartitionTrap(Trap { kind, pc: 0xdead_0000, syndrome: 0 })
                     });

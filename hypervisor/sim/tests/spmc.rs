@@ -673,7 +673,9 @@ fn a_secure_interrupt_that_nobody_owns_is_silenced() {
     sim.machine().raise(CpuIndex::new(2).unwrap(), 40);
     let answer = sim.ask(2, Call::Interrupt { target: Target::NONE, intid: 0 });
     assert_eq!(answer, Call::NormalWorldResume);
-    assert_eq!(sim.machine().interrupt_settings(), [(CpuIndex::new(2).unwrap(), 40, false)]);
+    let [(cpu, 40, setting)] = sim.machine().interrupt_settings()[..] else { panic!("it is not silenced") };
+    assert_eq!((cpu.get(), setting.enabled), (2, false));
+    assert_eq!(sim.machine().ended_interrupts(), [(cpu, 40)]);
     // It is no call of the normal world, so the version is still open.
     assert_eq!(sim.call(0, Call::Version { requested: 0x1_0001 }).0[0], 0x1_0002);
 }

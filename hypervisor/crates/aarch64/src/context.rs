@@ -139,6 +139,13 @@ impl Context {
         CallRegisters(self.registers.x.first_chunk().copied().unwrap_or([0; 18]))
     }
 
+    /// Puts `value` into x0 to x30; any other register is the zero register, which keeps nothing.
+    pub(crate) fn set_register(&mut self, to: u8, value: u64) {
+        if let Some(register) = self.registers.x.get_mut(usize::from(to)) {
+            *register = value;
+        }
+    }
+
     /// Steps over the instruction that was trapped.
     pub(crate) fn skip_instruction(&mut self) {
         self.registers.pc = self.registers.pc.wrapping_add(4);

@@ -21,6 +21,7 @@ pub mod smc;
 pub mod stage1;
 mod sysreg;
 pub mod tables;
+pub mod timer;
 pub mod tlb;
 
 pub use fault::halt;

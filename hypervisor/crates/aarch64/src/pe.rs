@@ -9,7 +9,9 @@ use aarch64_cpu::registers::{
     Readable as _, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable as _,
 };
 
-use tantalum_hal::{Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind};
+use tantalum_hal::{
+    Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind, VirtualInterrupts,
+};
 use tantalum_types::{AddressSpace, CpuIndex, Ipa, VcpuId};
 
 use crate::context::{self, Context, FpRegisters, Slot, SystemRegisters, exit};
@@ -116,6 +118,8 @@ pub struct ProcessingElement {
     /// Whether CPTR_EL2 is [`CPTR_TRAP_FP`].
     fp_trapped: bool,
     roots: Option<Stage2Roots>,
+    /// What HCR_EL2.VI and VF are.
+    signals: VirtualInterrupts,
 }
 
 /// Says whose floating-point registers are loaded.
@@ -173,6 +177,7 @@ impl ProcessingElement {
             core::arch::asm!("tlbi alle1", "dsb nsh", options(nostack, preserves_flags));
         }
         gic::keep_from_partitions();
+        gic::split_end_of_interrupt();
         Ok(Self {
             index,
             normal_world_system: SystemRegisters::RESET,
@@ -181,6 +186,7 @@ impl ProcessingElement {
             fp: FpOwner::NormalWorld,
             fp_trapped: true,
             roots: None,
+            signals: VirtualInterrupts::NONE,
         })
     }
 
@@ -194,8 +200,22 @@ impl ProcessingElement {
                 }
                 Event::NormalWorldCall(smc::call(call))
             }
-            Action::Run { vcpu, entry, roots, foreign } => self.run(*vcpu, entry, roots, *foreign),
+            Action::Run { vcpu, entry, roots, foreign, signals } => {
+                self.signal(*signals);
+                self.run(*vcpu, entry, roots, *foreign)
+            }
             Action::Halt => halt(),
+        }
+    }
+
+    /// Sets which virtual interrupts are signalled to the context that runs next.
+    #[inline]
+    fn signal(&mut self, signals: VirtualInterrupts) {
+        if signals != self.signals {
+            let irq = u64::from(signals.irq) << 7;
+            let fiq = u64::from(signals.fiq) << 6;
+            HCR_EL2.set(HCR | irq | fiq);
+            self.signals = signals;
         }
     }
 
@@ -257,6 +277,7 @@ impl ProcessingElement {
             }
             Entry::Answer(answer) => context.answer(answer),
             Entry::Resume => {}
+            Entry::Register { to, value } => context.set_register(*to, *value),
         }
         if switches || starts {
             load_system_registers(context);

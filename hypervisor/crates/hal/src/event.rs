@@ -15,6 +15,44 @@ pub enum Event {
     PartitionTrap(Trap),
     /// A physical interrupt was signalled while an execution context ran; it stopped between instructions.
     Interrupt(InterruptLine),
+    /// The running execution context has reached for a register of its EL1 physical timer, which is emulated; it
+    /// stopped behind the instruction that did.
+    TimerAccess(TimerAccess),
+}
+
+/// Describes an access to a register of the EL1 physical timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerAccess {
+    /// Which one.
+    pub register: TimerRegister,
+    /// What was done with it.
+    pub access: RegisterAccess,
+}
+
+/// Names a register of the EL1 physical timer (Arm ARM, D24.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerRegister {
+    /// CNTP_CTL_EL0: bit 0 enables the timer, bit 1 masks its interrupt, bit 2 says that its condition is met.
+    Control,
+    /// CNTP_CVAL_EL0: the condition is met when the counter is at or above it.
+    CompareValue,
+    /// CNTP_TVAL_EL0: the compare value less the counter, as a signed number of 32 bits.
+    TimerValue,
+}
+
+/// Says what an instruction that was trapped does with a system register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterAccess {
+    /// It reads into a general-purpose register, which [`Entry::Register`] names again.
+    Read {
+        /// x0 to x30, or 31 for none.
+        to: u8,
+    },
+    /// It writes.
+    Write {
+        /// The value.
+        value: u64,
+    },
 }
 
 /// Names the line on which a physical interrupt is signalled to S-EL2 (GICv3, section 4.6.2).
@@ -74,6 +112,8 @@ pub enum Action {
         roots: Stage2Roots,
         /// Whether interrupts of the normal world stop it.
         foreign: ForeignInterrupts,
+        /// Which virtual interrupts are signalled to it.
+        signals: VirtualInterrupts,
     },
     /// Do nothing for ever: the machine cannot go on. The reason has been logged.
     Halt,
@@ -88,6 +128,21 @@ pub enum ForeignInterrupts {
     Masked,
 }
 
+/// Says which virtual interrupts are signalled to an execution context (HCR_EL2.VI and VF). They are levels: each
+/// stays until the execution context is run without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VirtualInterrupts {
+    /// Whether a virtual IRQ is.
+    pub irq: bool,
+    /// Whether a virtual FIQ is.
+    pub fiq: bool,
+}
+
+impl VirtualInterrupts {
+    /// Signals none.
+    pub const NONE: Self = Self { irq: false, fiq: false };
+}
+
 /// Says how an execution context goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -97,6 +152,13 @@ pub enum Entry {
     Answer(CallRegisters),
     /// Where it was interrupted, with every register as it was.
     Resume,
+    /// Behind an instruction that was to read a system register, with what it has read.
+    Register {
+        /// The general-purpose register, x0 to x30, or 31 for none.
+        to: u8,
+        /// What it now holds.
+        value: u64,
+    },
 }
 
 /// Describes an execution context that begins; every register not named here is zero or has its reset value.

@@ -12,6 +12,9 @@ mod event;
 mod platform;
 
 pub use event::{
-    Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind, VcpuStart,
+    Action, Entry, Event, ForeignInterrupts, InterruptLine, RegisterAccess, Stage2Roots, TimerAccess,
+    TimerRegister, Trap, TrapKind, VcpuStart, VirtualInterrupts,
 };
-pub use platform::{AccessError, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+pub use platform::{
+    AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, Trigger, VmId,
+};

@@ -87,10 +87,64 @@ pub trait Platform: PhysicalMemory + TableMemory + Tlb {
     /// apart.
     fn log(&self, bytes: &[u8]);
 
-    /// Takes the highest-priority pending interrupt of Secure Group 1 from the interrupt controller, drops its
-    /// priority and deactivates it, and returns its INTID; `None` if there is none.
+    /// Acknowledges the highest-priority pending interrupt of Secure Group 1 on `cpu`, which is this processing
+    /// element, drops the running priority, and returns its INTID; `None` if there is none. The interrupt stays
+    /// active, so that it is not signalled again, until [`Self::end_interrupt`].
     fn take_secure_interrupt(&self, cpu: CpuIndex) -> Option<u32>;
 
-    /// Enables or disables a shared or private interrupt of Secure Group 1 and, if shared, routes it to `cpu`.
-    fn configure_secure_interrupt(&self, cpu: CpuIndex, intid: u32, enable: bool);
+    /// Deactivates an interrupt that [`Self::take_secure_interrupt`] has returned. A private one ends on the
+    /// processing element that took it: `cpu`, which is this one.
+    fn end_interrupt(&self, cpu: CpuIndex, intid: u32);
+
+    /// Sets up an interrupt, 16 to 1019, of Secure Group 1: private to `cpu`, or shared.
+    fn configure_interrupt(&self, cpu: CpuIndex, intid: u32, setting: &InterruptSetting);
+
+    /// Makes SGI `sgi`, 0 to 15, on `cpu` an interrupt of Non-secure Group 1, enabled: it is the normal world's from
+    /// then on. `cpu` is this processing element.
+    fn donate_sgi(&self, cpu: CpuIndex, sgi: u32);
+
+    /// Makes SGI `sgi`, which has been donated, pending on this processing element, for the normal world.
+    fn raise_donated_sgi(&self, sgi: u32);
+
+    /// Makes another processing element take [`Event::Interrupt`](crate::Event::Interrupt), or come to the SPMC by
+    /// FFA_INTERRUPT: an SGI of Secure Group 1 that [`Self::take_secure_interrupt`] returns there as
+    /// [`Self::KICK`].
+    fn kick(&self, cpu: CpuIndex);
+
+    /// Is the INTID of the SGI that [`Self::kick`] sends.
+    const KICK: u32;
+
+    /// Is the INTID of the private interrupt that [`Self::set_timer`] asks for.
+    const TIMER: u32;
+
+    /// Returns the count of the system counter, CNTPCT_EL0.
+    fn now(&self) -> u64;
+
+    /// Lets the hypervisor's own timer on this processing element raise [`Self::TIMER`] once the system counter is at
+    /// or above `deadline`, and not before; `None` turns it off, and takes an interrupt back that it has raised.
+    fn set_timer(&self, deadline: Option<u64>);
+}
+
+/// Says how an interrupt is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterruptSetting {
+    /// Whether it is signalled at all.
+    pub enabled: bool,
+    /// How urgent it is among the secure ones: 0 is the highest, 255 the lowest.
+    pub priority: u8,
+    /// What makes it pending.
+    pub trigger: Trigger,
+    /// Whether it is the Secure world's, Secure Group 1, or the normal world's, Non-secure Group 1.
+    pub secure: bool,
+    /// Where a shared one is signalled.
+    pub target: CpuIndex,
+}
+
+/// Says what makes an interrupt pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// A change of its line.
+    Edge,
+    /// The state of its line.
+    Level,
 }

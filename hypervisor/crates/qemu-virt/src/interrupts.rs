@@ -4,12 +4,17 @@ use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicCpuInterface, GicError, GicV3, Group, SecureIntGroup};
 use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
 use spin::Mutex;
+use tantalum_hal::{InterruptSetting, Trigger};
 use tantalum_types::{CpuIndex, MAX_CPUS};
 
 use crate::board;
 
-/// The priority of secure interrupts for partitions: of the Secure half, below what EL3 may use.
+/// The highest priority of secure interrupts for partitions: of the Secure half, below what EL3 may use.
 const PRIORITY: u8 = 0x40;
+
+/// The priority of an SGI that is given to the normal world: what Linux gives to its own interrupts, as the Secure
+/// world sees it.
+const NON_SECURE_PRIORITY: u8 = 0xd0;
 
 static GIC: Mutex<Option<GicV3<'static>>> = Mutex::new(None);
 
@@ -30,35 +35,66 @@ pub(crate) unsafe fn start() {
     }
 }
 
-/// Takes the pending secure interrupt of the highest priority and ends it.
+/// Acknowledges the pending secure interrupt of the highest priority and drops the running priority; it stays active.
 pub(crate) fn take() -> Option<u32> {
     let intid = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?;
     GicCpuInterface::end_interrupt(intid, InterruptGroup::Group1);
     Some(intid.into())
 }
 
-/// Enables or disables a secure interrupt on `cpu`.
-pub(crate) fn configure(cpu: CpuIndex, intid: u32, enable: bool) {
-    let done = GIC.lock().as_mut().map(|gic| configure_in(gic, cpu, intid, enable));
+/// Sets up an interrupt, which is private to `cpu` or shared.
+pub(crate) fn configure(cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
+    with_gic(intid, |gic, id| configure_in(gic, cpu, id, setting));
+}
+
+/// Makes an SGI of `cpu` the normal world's.
+pub(crate) fn donate_sgi(cpu: CpuIndex, sgi: u32) {
+    with_gic(sgi, |gic, id| {
+        let element = Some(cpu.get());
+        gic.set_group(id, element, Group::Group1NS)?;
+        gic.set_interrupt_priority(id, element, NON_SECURE_PRIORITY)?;
+        gic.enable_interrupt(id, element, true)
+    });
+}
+
+/// Does something with an interrupt, and says so if it cannot be done.
+fn with_gic(intid: u32, change: impl FnOnce(&mut GicV3<'_>, IntId) -> Result<(), GicError>) {
+    let Some(id) = known(intid) else {
+        log::error!("there is no interrupt {intid}");
+        return;
+    };
+    let done = GIC.lock().as_mut().map(|gic| change(gic, id));
     if let Some(Err(error)) = done {
-        log::error!("secure interrupt {intid} cannot be set up: {error}");
+        log::error!("interrupt {intid} cannot be set up: {error}");
     }
 }
 
-fn configure_in(gic: &mut GicV3<'_>, cpu: CpuIndex, intid: u32, enable: bool) -> Result<(), GicError> {
-    let Some(intid) = known(intid) else {
-        return Err(GicError::InvalidGicdIntid(IntId::SPECIAL_NONE));
-    };
+fn configure_in(
+    gic: &mut GicV3<'_>,
+    cpu: CpuIndex,
+    intid: IntId,
+    setting: &InterruptSetting,
+) -> Result<(), GicError> {
     let element = Some(cpu.get());
-    if enable {
-        gic.set_group(intid, element, Group::Secure(SecureIntGroup::Group1S))?;
-        gic.set_interrupt_priority(intid, element, PRIORITY)?;
-        if !intid.is_private() {
-            // The affinity of a processing element is its index.
-            gic.distributor().set_routing(intid, Some(cpu.get() as u64))?;
-        }
+    // Changed while it is off, as the architecture asks for (GICv3, section 12.9.9).
+    gic.enable_interrupt(intid, element, false)?;
+    if !setting.enabled {
+        return Ok(());
     }
-    gic.enable_interrupt(intid, element, enable)
+    let group = if setting.secure { Group::Secure(SecureIntGroup::Group1S) } else { Group::Group1NS };
+    gic.set_group(intid, element, group)?;
+    // The lower half of the priorities is the Secure world's, and of that the upper quarter EL3's.
+    gic.set_interrupt_priority(intid, element, PRIORITY | setting.priority >> 2)?;
+    let trigger = match setting.trigger {
+        Trigger::Edge => arm_gic::Trigger::Edge,
+        Trigger::Level => arm_gic::Trigger::Level,
+    };
+    gic.set_trigger(intid, element, trigger)?;
+    if !intid.is_private() {
+        // The affinity of a processing element is its index.
+        gic.distributor().set_routing(intid, Some(setting.target.get() as u64))?;
+    }
+    gic.enable_interrupt(intid, element, true)
 }
 
 /// Returns the interrupt with the number `intid`, if it is one that devices or processing elements can raise.

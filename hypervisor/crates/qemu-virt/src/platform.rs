@@ -3,8 +3,8 @@
 use spin::RwLock;
 use tantalum_aarch64::stage1::{self, Contents, Region};
 use tantalum_aarch64::tables::TablePool;
-use tantalum_aarch64::{memory, smc, tlb};
-use tantalum_hal::{AccessError, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+use tantalum_aarch64::{gic, memory, smc, timer, tlb};
+use tantalum_hal::{AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
 use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, Ipa, Pa, PageRange};
 
 use crate::board::{NORMAL_WORLD_MEMORY, PARTITION_MEMORY, WrongMemory};
@@ -147,7 +147,35 @@ impl<const TABLES: usize> Platform for QemuVirt<TABLES> {
         interrupts::take()
     }
 
-    fn configure_secure_interrupt(&self, cpu: CpuIndex, intid: u32, enable: bool) {
-        interrupts::configure(cpu, intid, enable);
+    fn end_interrupt(&self, _cpu: CpuIndex, intid: u32) {
+        gic::deactivate(intid);
+    }
+
+    fn configure_interrupt(&self, cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
+        interrupts::configure(cpu, intid, setting);
+    }
+
+    fn donate_sgi(&self, cpu: CpuIndex, sgi: u32) {
+        interrupts::donate_sgi(cpu, sgi);
+    }
+
+    fn raise_donated_sgi(&self, sgi: u32) {
+        gic::raise_non_secure_sgi(sgi);
+    }
+
+    fn kick(&self, cpu: CpuIndex) {
+        gic::raise_secure_sgi(Self::KICK, cpu);
+    }
+
+    const KICK: u32 = 9;
+
+    const TIMER: u32 = timer::INTID;
+
+    fn now(&self) -> u64 {
+        timer::now()
+    }
+
+    fn set_timer(&self, deadline: Option<u64>) {
+        timer::set(deadline);
     }
 }

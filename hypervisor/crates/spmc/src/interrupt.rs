@@ -1,7 +1,7 @@
 //! Physical interrupts, and partitions that do what they may not.
 
 use tantalum_ffa::{Call, answer};
-use tantalum_hal::{Action, Entry, InterruptLine, Platform, Trap, TrapKind};
+use tantalum_hal::{Action, Entry, InterruptLine, InterruptSetting, Platform, Trap, TrapKind, Trigger};
 use tantalum_types::CpuIndex;
 
 use crate::spmc::{Cpu, Spmc};
@@ -25,6 +25,14 @@ impl Spmc {
     pub(crate) fn interrupt_in_normal_world(&self, cpu: &mut Cpu, platform: &impl Platform) -> Action {
         drain(cpu.index(), platform);
         self.to_normal_world(cpu, Call::NormalWorldResume.encode())
+    }
+
+    /// Stops the partition that runs: it has no timer yet.
+    pub(crate) fn timer_access(&self, cpu: &mut Cpu) -> Action {
+        match cpu.current {
+            Some(running) => self.abort_running(cpu, running, format_args!("it used the physical timer")),
+            None => self.to_normal_world(cpu, answer::msg_wait()),
+        }
     }
 
     /// Stops the partition that runs, since it did what it may not.
@@ -65,6 +73,12 @@ impl Spmc {
 fn drain(cpu: CpuIndex, platform: &impl Platform) {
     while let Some(intid) = platform.take_secure_interrupt(cpu) {
         log::warn!("secure interrupt {intid} belongs to no partition: it is disabled");
-        platform.configure_secure_interrupt(cpu, intid, false);
+        platform.configure_interrupt(cpu, intid, &silenced(cpu));
+        platform.end_interrupt(cpu, intid);
     }
+}
+
+/// Says how an interrupt is that nobody wants.
+const fn silenced(cpu: CpuIndex) -> InterruptSetting {
+    InterruptSetting { enabled: false, priority: u8::MAX, trigger: Trigger::Level, secure: true, target: cpu }
 }

@@ -22,9 +22,10 @@ pub(crate) struct Mailbox {
     buffers: Option<Buffers>,
 }
 
-/// Holds what is needed of a pair. The TX buffer is not: no call that is served reads one yet.
+/// Holds a pair.
 #[derive(Debug)]
 struct Buffers {
+    tx: PageRange<Pa>,
     rx: PageRange<Pa>,
     rx_owner: RxOwner,
     /// How many bytes of the RX buffer the last message has filled.
@@ -48,7 +49,7 @@ impl Mailbox {
         if tx.overlaps(&rx) {
             return Err(Status::InvalidParameters);
         }
-        self.buffers = Some(Buffers { rx, rx_owner: RxOwner::Producer, filled: 0 });
+        self.buffers = Some(Buffers { tx, rx, rx_owner: RxOwner::Producer, filled: 0 });
         Ok(())
     }
 
@@ -82,6 +83,20 @@ impl Mailbox {
         buffers.filled = length;
         buffers.rx_owner = RxOwner::Consumer;
         Ok(())
+    }
+
+    /// Copies the first `to.len()` bytes of the TX buffer, once: the endpoint may write it at any time.
+    ///
+    /// # Errors
+    /// DENIED if there is no buffer, INVALID_PARAMETERS if it is smaller than that, ABORTED if the memory behind it
+    /// cannot be reached.
+    pub(crate) fn copy_from_tx(&self, to: &mut [u8], memory: &impl PhysicalMemory) -> Result<(), Status> {
+        let buffers = self.buffers.as_ref().ok_or(Status::Denied)?;
+        let length = u64::try_from(to.len()).map_err(|_| Status::InvalidParameters)?;
+        if length > buffers.tx.size() {
+            return Err(Status::InvalidParameters);
+        }
+        memory.read(buffers.tx.start(), to).map_err(|_| Status::Aborted)
     }
 
     /// Takes the RX buffer back from the endpoint.
@@ -141,8 +156,10 @@ mod tests {
     }
 
     impl PhysicalMemory for Memory {
-        fn read(&self, from: Pa, _: &mut [u8]) -> Result<(), AccessError> {
-            panic!("an RX buffer is never read, as here at {from}");
+        fn read(&self, from: Pa, to: &mut [u8]) -> Result<(), AccessError> {
+            let start = usize::try_from(from.raw()).unwrap() - 0x1000;
+            to.copy_from_slice(&self.0.borrow()[start..start + to.len()]);
+            Ok(())
         }
 
         fn write(&self, to: Pa, from: &[u8]) -> Result<(), AccessError> {
@@ -202,6 +219,19 @@ mod tests {
         assert_eq!(bytes[..24], [2; 24]);
         assert_eq!(bytes[24..200], [0; 176]);
         assert_eq!(bytes[200..], [0xaa; 4096 - 200]);
+    }
+
+    #[test]
+    fn a_message_is_copied_from_the_beginning_of_the_tx_buffer() {
+        let memory = Memory::new();
+        let mut mailbox = Mailbox::new();
+        let mut bytes = [0; 4];
+        assert_eq!(mailbox.copy_from_tx(&mut bytes, &memory), Err(Status::Denied));
+        mailbox.map(page(0x1000), page(0x2000)).unwrap();
+        memory.0.borrow_mut()[..4].copy_from_slice(&[1, 2, 3, 4]);
+        assert_eq!(mailbox.copy_from_tx(&mut bytes, &memory), Ok(()));
+        assert_eq!(bytes, [1, 2, 3, 4]);
+        assert_eq!(mailbox.copy_from_tx(&mut [0; 4097], &memory), Err(Status::InvalidParameters));
     }
 
     #[test]

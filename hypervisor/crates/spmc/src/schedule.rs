@@ -8,7 +8,7 @@
 use core::fmt;
 
 use tantalum_ffa::{Call, Status, Target, answer};
-use tantalum_hal::{Action, Entry, ForeignInterrupts};
+use tantalum_hal::{Action, Entry, ForeignInterrupts, VirtualInterrupts};
 use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, PartitionIndex, VcpuId};
 
 use crate::partition::{Partition, Running};
@@ -242,7 +242,7 @@ fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Entry) -> Acti
     cpu.current = Some(id);
     // While partitions initialise themselves there is nobody who could take over.
     let foreign = if cpu.booting { ForeignInterrupts::Masked } else { partition.foreign_interrupts() };
-    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign }
+    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals: VirtualInterrupts::NONE }
 }
 
 /// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a

@@ -108,6 +108,7 @@ impl Spmc {
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
+            Event::TimerAccess(_) => self.timer_access(cpu),
             Event::Started => self.start_cpu(cpu),
         }
     }
