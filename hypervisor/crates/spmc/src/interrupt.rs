@@ -14,6 +14,11 @@ impl Spmc {
         };
         match line {
             InterruptLine::Foreign => self.preempt(cpu, running),
+            InterruptLine::Group0 => {
+                // The SPMD handles it and comes back; a refusal leaves it pending, and nothing else can be done.
+                let _ = platform.call_spmd(&Call::El3InterruptHandle.encode());
+                self.run(cpu, running, Entry::Resume)
+            }
             InterruptLine::Secure => {
                 drain(cpu.index(), platform);
                 self.run(cpu, running, Entry::Resume)
