@@ -2,11 +2,13 @@
 
 use tantalum_ffa::{Call, DirectMessage, Status};
 use tantalum_hal::{Action, Entry};
+use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{Origin, RunModel};
+use crate::virtual_interrupts::more_restrictive;
 
 impl Spmc {
     /// Carries a direct request of the normal world to a partition.
@@ -25,8 +27,9 @@ impl Spmc {
         if message.sender != EndpointId::HYPERVISOR || message.framework.is_some() {
             return Err(Status::InvalidParameters);
         }
-        let (_, callee) = self.receiver(cpu, message.receiver)?;
-        self.enter(cpu, callee, Origin::NormalWorld(message.sender), message)
+        let (partition, callee) = self.receiver(cpu, message.receiver)?;
+        let action = partition.manifest().ns_interrupts_action;
+        self.enter(cpu, callee, Origin::NormalWorld(message.sender), action, message)
     }
 
     /// Carries a direct request of one partition to another.
@@ -52,10 +55,14 @@ impl Spmc {
             return Err(Status::Denied);
         }
         let (partition, callee) = self.receiver(cpu, message.receiver)?;
-        let action = self.enter(cpu, callee, Origin::Partition(caller.id), message).map_err(|status| {
-            let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
-            if cycle { Status::Denied } else { status }
-        })?;
+        let restriction =
+            caller.partition.interrupts(caller.id.index).map_or(NsInterruptsAction::Queued, |i| i.action());
+        let action = more_restrictive(restriction, partition.manifest().ns_interrupts_action);
+        let action =
+            self.enter(cpu, callee, Origin::Partition(caller.id), action, message).map_err(|status| {
+                let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
+                if cycle { Status::Denied } else { status }
+            })?;
         // Nobody else changes the state of an execution context that runs here.
         caller.vcpu()?.block(callee)?;
         Ok(action)
@@ -105,12 +112,14 @@ impl Spmc {
         cpu: &mut Cpu,
         callee: VcpuId,
         origin: Origin,
+        action: NsInterruptsAction,
         message: &DirectMessage,
     ) -> Result<Action, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
         let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
         vcpu.enter(RunModel::DirectRequest { origin })?;
         drop(vcpu);
+        partition.begin_turn(callee.index, action);
         Ok(self.run(cpu, callee, Entry::Answer(Call::DirectRequest(*message).encode())))
     }
 }

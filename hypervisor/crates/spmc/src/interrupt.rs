@@ -2,11 +2,32 @@
 
 use tantalum_ffa::{Call, answer};
 use tantalum_hal::{Action, Entry, InterruptLine, InterruptSetting, Platform, Trap, TrapKind, Trigger};
-use tantalum_types::CpuIndex;
+use tantalum_types::{CpuIndex, VcpuId};
 
 use crate::spmc::{Cpu, Spmc};
+use crate::vcpu::State;
+use crate::virtual_interrupts::ContextInterrupts;
 
 impl Spmc {
+    /// Makes virtual interrupt `intid` pending for `target`, which sees it at once if it runs and else when it is
+    /// entered, and says whether the partition can have it. `cpu` is this processing element.
+    #[allow(dead_code)] // until the next commit
+    pub(crate) fn pend(&self, cpu: &Cpu, target: VcpuId, intid: u32, platform: &impl Platform) -> bool {
+        let Some(partition) = self.partition(target.partition) else { return false };
+        if !partition.pend(target.index, intid) {
+            return false;
+        }
+        // One that begins to run after this look has seen that the interrupt is pending.
+        let runs = partition.vcpu(target.index).is_some_and(|vcpu| matches!(vcpu.state(), State::Running(_)));
+        if runs
+            && cpu.current != Some(target)
+            && let Some(other) = partition.interrupts(target.index).and_then(ContextInterrupts::runs_on)
+        {
+            platform.kick(other);
+        }
+        true
+    }
+
     /// Handles an interrupt that stopped an execution context.
     pub(crate) fn interrupt(&self, cpu: &mut Cpu, line: InterruptLine, platform: &impl Platform) -> Action {
         let Some(running) = cpu.current else {

@@ -12,6 +12,7 @@
 //! | `direct` | direct requests and responses |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
 //! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
+//! | `virtual_interrupts` | what of them an execution context sees |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
 //!
 //! Locks: the mailbox of an endpoint, and an execution context. Nobody holds two of them at a time, with one
@@ -37,6 +38,8 @@ mod schedule;
 mod spmc;
 mod vcpu;
 mod version;
+#[allow(dead_code)] // until the next commit
+mod virtual_interrupts;
 
 pub use partition::TABLE_PAGES;
 pub use spmc::{Cpu, Spmc};

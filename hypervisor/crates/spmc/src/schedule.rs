@@ -34,6 +34,8 @@ impl Spmc {
             let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
             match vcpu.start() {
                 Ok(()) => {
+                    drop(vcpu);
+                    partition.reset_interrupts(id.index);
                     return enter(cpu, partition, id, Entry::Start(partition.start_of(id.index)));
                 }
                 // It is still in the middle of a request from before its processing element went off, which
@@ -107,6 +109,7 @@ impl Spmc {
         match self.with_vcpu(head, |vcpu| vcpu.state()).ok_or(Status::InvalidParameters)? {
             State::Waiting => {
                 self.with_vcpu(head, |vcpu| vcpu.enter(RunModel::Run)).ok_or(Status::InvalidParameters)??;
+                partition.begin_turn(head.index, partition.manifest().ns_interrupts_action);
                 Ok(self.run(cpu, head, Entry::Answer(Call::Run { target }.encode())))
             }
             State::Preempted(model) | State::Blocked { model, .. } => {
@@ -240,9 +243,15 @@ impl Spmc {
 #[inline]
 fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Entry) -> Action {
     cpu.current = Some(id);
-    // While partitions initialise themselves there is nobody who could take over.
-    let foreign = if cpu.booting { ForeignInterrupts::Masked } else { partition.foreign_interrupts() };
-    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals: VirtualInterrupts::NONE }
+    let (signals, mut foreign) = match partition.interrupts(id.index) {
+        Some(interrupts) => interrupts.enter_on(cpu.index()),
+        None => (VirtualInterrupts::NONE, ForeignInterrupts::Masked),
+    };
+    if cpu.booting {
+        // While partitions initialise themselves there is nobody who could take over.
+        foreign = ForeignInterrupts::Masked;
+    }
+    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals }
 }
 
 /// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a
