@@ -11,7 +11,9 @@ use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
     AccessError, ForeignInterrupts, PhysicalMemory, Stage2Roots, TableMemory, Tlb, VcpuStart, VmId,
 };
-use tantalum_manifest::{ManifestError, NsInterruptsAction, Package, PartitionManifest};
+use tantalum_manifest::{
+    AbortAction, ManifestError, NsInterruptsAction, Package, PartitionManifest, SriPolicy,
+};
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
     Address, AddressSpace, CpuIndex, EndpointId, Ipa, MAX_VCPUS, PAGE_SIZE, Pa, PageRange, PartitionIndex,
@@ -316,6 +318,8 @@ fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError
         ),
         (manifest.ns_interrupts_action == NsInterruptsAction::ManagedExit, "managed exit"),
         (manifest.cpu_off_message, "power-management-messages"),
+        (manifest.sri_policy != SriPolicy::default(), "sri-interrupts-policy"),
+        (manifest.abort_action != AbortAction::Stop, "abort-action"),
         (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {
