@@ -11,7 +11,9 @@ use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
     AccessError, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, Trigger, VcpuStart, VmId,
 };
-use tantalum_manifest::{ManagedExitLine, ManifestError, NsInterruptsAction, Package, PartitionManifest};
+use tantalum_manifest::{
+    AbortAction, ManagedExitLine, ManifestError, NsInterruptsAction, Package, PartitionManifest,
+};
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
     Address, AddressSpace, CpuIndex, EndpointId, Ipa, MAX_VCPUS, PAGE_SIZE, Pa, PageRange, PartitionIndex,
@@ -364,6 +366,7 @@ fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError
             "the second form of direct requests (bits 9 and 10 of messaging-method)",
         ),
         (manifest.cpu_off_message, "power-management-messages"),
+        (manifest.abort_action != AbortAction::Stop, "abort-action"),
         (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {

@@ -157,7 +157,7 @@ impl Spmc {
             .checked_add(package.manifest_offset)
             .ok_or(PartitionError::ManifestTooLarge(package.manifest_offset))?;
         platform.read(at, blob)?;
-        let manifest = PartitionManifest::parse(blob)?;
+        let manifest = PartitionManifest::parse_loaded(blob, &memory)?;
 
         let accepted = self.partitions.iter().flatten().map(Partition::manifest);
         check_partition(spmc, index, accepted, &manifest)?;
