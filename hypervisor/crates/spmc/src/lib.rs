@@ -10,13 +10,17 @@
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
 //! | `direct` | direct requests and responses |
+//! | `notify` | notifications, and the interrupts that announce them |
+//! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
 //! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
 //! | `virtual_interrupts` | what of them an execution context sees |
-//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
+//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
-//! Locks: the mailbox of an endpoint, and an execution context. Nobody holds two of them at a time, with one
-//! exception: an execution context that logs holds its own lock while the machine takes the log's.
+//! Locks: the mailbox of an endpoint, all notifications, and an execution context. Nobody holds two of them at a
+//! time, with these exceptions: who copies from one mailbox into another holds both, taken in the order of the
+//! endpoints' ids; with a mailbox's lock held, that of the notifications may be taken; an execution context that
+//! logs holds its own lock while the machine takes the log's.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -28,9 +32,11 @@ mod direct;
 mod discovery;
 mod endpoint;
 mod features;
+mod indirect;
 mod interrupt;
 mod mailbox;
 mod normal_world;
+mod notify;
 mod partition;
 mod partition_call;
 mod power;
@@ -40,6 +46,7 @@ mod vcpu;
 mod version;
 #[allow(dead_code)] // until the next commit
 mod virtual_interrupts;
+mod vm;
 
 pub use partition::TABLE_PAGES;
 pub use spmc::{Cpu, Spmc};

@@ -42,10 +42,13 @@ impl Spmc {
         match call {
             Call::DirectRequest(message) => self.request_from_normal_world(cpu, message),
             Call::Run { target } => self.run_call(cpu, *target),
-            _ => self
-                .common_call(&Caller::NormalWorld(&self.normal_world), call, platform)
-                .unwrap_or(Err(Status::NotSupported))
-                .map(|registers| self.to_normal_world(cpu, registers)),
+            _ => {
+                let caller = Caller::NormalWorld(&self.normal_world);
+                self.message_call(cpu, &caller, call, platform)
+                    .or_else(|| self.common_call(&caller, call, platform))
+                    .unwrap_or(Err(Status::NotSupported))
+                    .map(|registers| self.to_normal_world(cpu, registers))
+            }
         }
     }
 }

@@ -345,6 +345,8 @@ impl Partition {
         let mut properties = PartitionProperties::AARCH64;
         properties.set(PartitionProperties::RECEIVES_DIRECT, messaging.receives_direct);
         properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
+        properties.set(PartitionProperties::INDIRECT, messaging.indirect);
+        properties.set(PartitionProperties::NOTIFICATIONS, self.manifest.notification_support);
         PartitionInfo {
             id: self.id(),
             execution_context_count: u16::try_from(self.vcpus.len()).unwrap_or(u16::MAX),
@@ -359,8 +361,6 @@ fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError
     let refused = [
         (!manifest.memory_regions.is_empty(), "a memory region"),
         (manifest.rx_tx.is_some(), "rx_tx-info"),
-        (manifest.notification_support, "notification-support"),
-        (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
         (
             manifest.messaging.receives_direct2 || manifest.messaging.sends_direct2,
             "the second form of direct requests (bits 9 and 10 of messaging-method)",

@@ -84,7 +84,7 @@ impl Spmc {
         let model = caller.vcpu()?.wait()?;
         if !retain_rx {
             // Waiting for the next message is a release of the last one, if there was one.
-            let _ = caller.partition.endpoint.mailbox.lock().release();
+            self.release_read_rx(caller.partition);
         }
         Ok(match model {
             RunModel::Init => self.boot_next(cpu),

@@ -9,7 +9,9 @@ use tantalum_stage2::TablePool;
 use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
 
 use crate::endpoint::Endpoint;
+use crate::notify::{Notifications, SCHEDULE_RECEIVER_SGI};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::vm::VmMailboxes;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -21,6 +23,10 @@ pub struct Spmc {
     boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
+    /// The buffers of the virtual machines that the hypervisor speaks for.
+    pub(crate) vms: Mutex<VmMailboxes>,
+    /// Who may signal what to whom, and what is pending.
+    pub(crate) notifications: Mutex<Notifications>,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
     tables: Mutex<TablePool<TABLE_PAGES>>,
 }
@@ -35,6 +41,8 @@ pub struct Cpu {
     pub(crate) booted: usize,
     /// Whether partitions still initialise themselves on this processing element.
     pub(crate) booting: bool,
+    /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
+    pub(crate) schedule_receiver: bool,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
 }
@@ -42,7 +50,14 @@ pub struct Cpu {
 impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
-        Self { index, current: None, booted: 0, booting: true, normal_world_extra: [0; 10] }
+        Self {
+            index,
+            current: None,
+            booted: 0,
+            booting: true,
+            schedule_receiver: false,
+            normal_world_extra: [0; 10],
+        }
     }
 
     /// Returns which processing element it is.
@@ -58,6 +73,8 @@ impl Spmc {
             partitions: [const { None }; MAX_PARTITIONS],
             boot_order: Vec::new(),
             normal_world: Endpoint::new(Version::V1_0),
+            vms: Mutex::new(VmMailboxes::new()),
+            notifications: Mutex::new(Notifications::new()),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
         }
@@ -79,6 +96,7 @@ impl Spmc {
                         partition.manifest().memory.size() >> 10,
                         partition.manifest().memory.start(),
                     );
+                    self.reset_notifications(&partition);
                     if let Some(slot) = self.partitions.get_mut(index.get()) {
                         *slot = Some(partition);
                     }
@@ -99,7 +117,7 @@ impl Spmc {
             // Another of its execution contexts did what it may not, while this one ran here.
             return self.unwind(cpu, current);
         }
-        match event {
+        let action = match event {
             Event::NormalWorldCall(call) => {
                 let [_, _, _, _, _, _, _, _, extra @ ..] = call.0;
                 cpu.normal_world_extra = extra;
@@ -109,8 +127,16 @@ impl Spmc {
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
             Event::TimerAccess(_) => self.timer_access(cpu),
-            Event::Started => self.start_cpu(cpu),
+            Event::Started => {
+                platform.donate_sgi(cpu.index, SCHEDULE_RECEIVER_SGI);
+                self.start_cpu(cpu)
+            }
+        };
+        if cpu.schedule_receiver && matches!(action, Action::CallNormalWorld(_)) {
+            cpu.schedule_receiver = false;
+            platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
         }
+        action
     }
 
     /// Returns the partition with the index `index`, if there is one.
