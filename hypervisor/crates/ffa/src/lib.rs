@@ -18,6 +18,7 @@ mod call;
 pub mod feature;
 pub mod function;
 mod indirect;
+pub mod memory;
 mod message;
 pub mod notification;
 mod partition_info;
