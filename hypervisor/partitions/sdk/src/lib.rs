@@ -51,8 +51,11 @@
 //! what is written cannot be executed. Floating point and SIMD are off.
 //!
 //! [`Partition::start`] runs once, on the first execution context; messages come on all of them at the same time
-//! if the manifest gives it more than one, so the value is `Sync`. Interrupts are masked: one for the partition
-//! comes to [`Partition::interrupt`] when it waits.
+//! if the manifest gives it more than one, so the value is `Sync`.
+//!
+//! Interrupts are masked but for what runs in [`processor::interruptible`]. One that is enabled comes to
+//! [`Partition::interrupt`]: at once if they are not masked, otherwise when the partition ends its turn, or while it
+//! waits. See [`interrupt`].
 //!
 //! A panic or an exception is written to the log and ends the partition; the SPMC answers its callers with
 //! ABORTED and goes on without it. On the host, [`handle`] runs a partition on a fake of the SPMC, a [`Conduit`].
@@ -62,13 +65,16 @@
 
 #[cfg(test)]
 mod fake;
+pub mod interrupt;
 #[cfg(target_os = "none")]
 mod machine;
+pub mod processor;
 mod service;
 mod spmc;
 #[cfg_attr(not(target_os = "none"), allow(dead_code))]
 mod stage1;
 
+pub use interrupt::{Delivery, Line};
 #[cfg(target_os = "none")]
 pub use machine::{abort, log, mpidr};
 pub use service::{Boot, Partition, UnexpectedEvent, handle, serve};
