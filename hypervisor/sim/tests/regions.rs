@@ -17,7 +17,7 @@ use tantalum_hal::VcpuStart;
 use tantalum_sim::dtb::{Flag, Node};
 use tantalum_sim::manifests::{
     CPUS, DEVICE_BASE, NON_SECURE_BASE, PARTITION_SIZE, SPARE_BASE, SPMC_BASE, device_regions,
-    memory_regions, partition_base, region, rx_tx, uart,
+    memory_regions, partition_base, partition_uuid, region, rx_tx, uart, uuid_cells,
 };
 use tantalum_sim::script::{Script, call, echo, serve, wait};
 use tantalum_sim::{AccessKind, Sim, SimBuilder};
@@ -509,4 +509,49 @@ fn begins_where_and_with_the_register_that_the_manifest_says() {
     let starts = starts.lock().unwrap();
     let [(0, 0, start)] = starts.as_slice() else { panic!("{starts:?}") };
     assert_eq!((start.boot_info, start.entry_point), (0, Ipa::secure(partition_base(0))));
+}
+
+// --- Services
+
+#[test]
+fn a_partition_of_several_services_is_described_by_each() {
+    const TX: u64 = NON_SECURE_BASE;
+    const RX: u64 = NON_SECURE_BASE + 0x1000;
+    let services = |tree: &mut Node| {
+        let [a, b, c, d] = uuid_cells(partition_uuid(7));
+        let [e, f, g, h] = uuid_cells(partition_uuid(8));
+        tree.set("uuid", [a, b, c, d, e, f, g, h]);
+        tree.set("messaging-method", [1_u32, 2]);
+    };
+    for (version, per_partition) in [(0x1_0001, 1), (0x1_0002, 2)] {
+        let builder = SimBuilder::new().partition("one", [echo()]).partition_with("two", [echo()], services);
+        let (sim, errors) = boot(builder);
+        assert_eq!(errors, [""; 0]);
+        sim.call(0, Call::Version { requested: version });
+        sim.ask(0, Call::RxtxMap { width: Width::Bits64, tx: TX, rx: RX, page_count: 1 });
+        let ask = |uuid: Uuid| match sim.ask(0, Call::PartitionInfoGet { uuid, count_only: false }) {
+            Call::Success32 { results: [count, ..], .. } => {
+                sim.ask(0, Call::RxRelease { endpoint: EndpointId::new(0) });
+                let bytes: [u8; 96] = sim.machine().bytes(Pa::non_secure(RX));
+                let records = bytes.chunks(24).take(count as usize);
+                let found = records.map(|record| {
+                    let word = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().unwrap());
+                    (word(0) & 0xffff, word(4) & 3, Uuid::from_bytes(record[8..].try_into().unwrap()))
+                });
+                found.collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        let first = (0x8001, 1, partition_uuid(0));
+        let all = match per_partition {
+            1 => vec![first, (0x8002, 1, partition_uuid(7))],
+            // The normal world is not told who may send.
+            _ => vec![first, (0x8002, 1, partition_uuid(7)), (0x8002, 0, partition_uuid(8))],
+        };
+        assert_eq!(ask(Uuid::nil()), all);
+        assert_eq!(ask(partition_uuid(7)), [(0x8002, 1, Uuid::nil())]);
+        assert_eq!(ask(partition_uuid(8)), [(0x8002, 0, Uuid::nil())]);
+        let nobody = Call::PartitionInfoGet { uuid: partition_uuid(3), count_only: false };
+        assert_eq!(sim.refusal(0, nobody), Status::InvalidParameters);
+    }
 }

@@ -12,7 +12,7 @@ use tantalum_hal::{
     AccessError, ForeignInterrupts, PhysicalMemory, Stage2Roots, TableMemory, Tlb, VcpuStart, VmId,
 };
 use tantalum_manifest::{
-    AbortAction, ManifestError, Name, NsInterruptsAction, Package, PartitionManifest, SriPolicy,
+    AbortAction, ManifestError, Messaging, Name, NsInterruptsAction, Package, PartitionManifest, SriPolicy,
 };
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
@@ -188,14 +188,10 @@ impl Partition {
         }
         let version = Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0);
         let endpoint = Endpoint::new(version.min(crate::version::SPMC_VERSION));
-        if let Some(buffers) = manifest.rx_tx {
-            if buffers.rx.page_count() > u64::from(MAX_BUFFER_PAGES) {
-                return Err(PartitionError::BuffersTooLarge);
-            }
-            // They have been found apart, and a new mailbox has none.
-            let _ = endpoint.mailbox.lock().map(buffers.tx, buffers.rx);
+        if manifest.rx_tx.is_some_and(|buffers| buffers.rx.page_count() > u64::from(MAX_BUFFER_PAGES)) {
+            return Err(PartitionError::BuffersTooLarge);
         }
-        Ok(Self {
+        let partition = Self {
             index,
             endpoint,
             roots: Stage2Roots { secure: secure.root(), non_secure: non_secure.root(), vmid: vmid.0 },
@@ -205,7 +201,17 @@ impl Partition {
             boot_info,
             secondary_entry: AtomicU64::new(0),
             aborted: AtomicBool::new(false),
-        })
+        };
+        partition.map_manifest_buffers();
+        Ok(partition)
+    }
+
+    /// Gives the partition, which has no message buffers, those that its manifest names, if it does.
+    pub(crate) fn map_manifest_buffers(&self) {
+        if let Some(buffers) = self.manifest.rx_tx {
+            // They have been found apart.
+            let _ = self.endpoint.mailbox.lock().map(buffers.tx, buffers.rx);
+        }
     }
 
     /// Returns the partition's place in the SPMC's manifest.
@@ -332,6 +338,38 @@ impl Partition {
             uuid: self.manifest.uuids.first().copied().unwrap_or(Uuid::nil()),
         }
     }
+}
+
+impl Partition {
+    /// Describes the partition to whoever asks for `uuid`: that service, or for the nil UUID, each of its services
+    /// if the caller `knows_services`, and otherwise all of them as one. Each has its own messages.
+    pub(crate) fn infos(
+        &self,
+        uuid: &Uuid,
+        knows_services: bool,
+        to_normal_world: bool,
+    ) -> impl Iterator<Item = PartitionInfo> {
+        let all = self.info(to_normal_world);
+        let as_one = uuid.is_nil() && !knows_services;
+        let services = self.manifest.services().filter(move |(own, _)| uuid.is_nil() || *own == uuid);
+        let each = services.map(move |(own, messaging)| PartitionInfo {
+            uuid: *own,
+            properties: all.properties.difference(not_of(messaging)),
+            ..all
+        });
+        each.filter(move |_| !as_one).chain(as_one.then_some(all))
+    }
+}
+
+/// Returns the properties that a service without those messages does not have.
+fn not_of(messaging: &Messaging) -> PartitionProperties {
+    let mut properties = PartitionProperties::empty();
+    properties.set(PartitionProperties::RECEIVES_DIRECT, !messaging.receives_direct);
+    properties.set(PartitionProperties::SENDS_DIRECT, !messaging.sends_direct);
+    properties.set(PartitionProperties::INDIRECT, !messaging.indirect);
+    properties.set(PartitionProperties::RECEIVES_DIRECT2, !messaging.receives_direct2);
+    properties.set(PartitionProperties::SENDS_DIRECT2, !messaging.sends_direct2);
+    properties
 }
 
 /// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
