@@ -11,6 +11,7 @@
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
 //! | `direct` | direct requests and responses |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
+//! | `regions` | the memory and devices that a manifest asks for |
 //! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
 //!
@@ -33,6 +34,7 @@ mod normal_world;
 mod partition;
 mod partition_call;
 mod power;
+mod regions;
 mod schedule;
 mod spmc;
 mod vcpu;
