@@ -1,7 +1,8 @@
 //! What FFA_PARTITION_INFO_GET answers (FF-A 1.2, section 13.8).
 
-use tantalum_ffa::{PartitionInfo, Status, Uuid};
+use tantalum_ffa::{PartitionInfo, Status, Uuid, Version};
 use tantalum_hal::PhysicalMemory;
+use tantalum_manifest::MAX_UUIDS;
 use tantalum_types::MAX_PARTITIONS;
 
 use crate::common::Caller;
@@ -22,10 +23,16 @@ impl Spmc {
     ) -> Result<[u32; 2], Status> {
         let version = caller.version();
         let with_uuid = uuid.is_nil();
-        let mut message = heapless::Vec::<u8, { MAX_PARTITIONS * PartitionInfo::SIZE }>::new();
+        let mut message = heapless::Vec::<u8, { MAX_PARTITIONS * MAX_UUIDS * PartitionInfo::SIZE }>::new();
         let mut count: u32 = 0;
-        for partition in self.live_partitions().filter(|partition| partition.offers(uuid)) {
-            let record = partition.info(caller.is_normal_world()).encode(version, with_uuid);
+        // Before FF-A 1.2 a partition is described once, whatever it offers.
+        let knows_services = version >= Version::V1_2;
+        let infos = self
+            .live_partitions()
+            .filter(|partition| partition.offers(uuid))
+            .flat_map(|partition| partition.infos(uuid, knows_services, caller.is_normal_world()));
+        for info in infos {
+            let record = info.encode(version, with_uuid);
             message.extend_from_slice(record.as_bytes()).map_err(|_| Status::NoMemory)?;
             count = count.saturating_add(1);
         }

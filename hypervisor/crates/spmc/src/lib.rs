@@ -13,6 +13,7 @@
 //! | `notify` | notifications, and the interrupts that announce them |
 //! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
+//! | `regions` | the memory and devices that a manifest asks for |
 //! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
 //! | `virtual_interrupts` | what of them an execution context sees |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
@@ -40,6 +41,7 @@ mod notify;
 mod partition;
 mod partition_call;
 mod power;
+mod regions;
 mod schedule;
 mod spmc;
 mod vcpu;
