@@ -74,6 +74,7 @@ pub mod interrupt;
 #[cfg(target_os = "none")]
 mod machine;
 mod memory;
+pub mod message;
 pub mod processor;
 mod service;
 mod spmc;

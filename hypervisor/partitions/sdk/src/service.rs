@@ -3,6 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
+use tantalum_ffa::notification::PendingNotifications;
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage};
 use tantalum_types::CallRegisters;
 
@@ -37,6 +38,12 @@ pub trait Partition: Sync {
     /// stopped whatever this execution context was at, which is then in nobody's hands.
     fn interrupt(&self, spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
         let _ = (spmc, intid, delivery);
+    }
+
+    /// Takes note of notifications, which have been read: they are pending no more. See
+    /// [`Spmc::enable_notifications`].
+    fn notified(&self, spmc: &Spmc<'_>, pending: &PendingNotifications, delivery: Delivery) {
+        let _ = (spmc, pending, delivery);
     }
 
     /// Takes note that the normal world wants its processing element back: the answer to the request that is being
