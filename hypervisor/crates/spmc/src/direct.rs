@@ -1,11 +1,12 @@
 //! Direct requests and responses (FF-A 1.2, chapter 7).
 
 use tantalum_ffa::{Call, DirectMessage, Status};
-use tantalum_hal::{Action, Entry};
+use tantalum_hal::{Action, Entry, Platform};
 use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{Origin, RunModel};
 use crate::virtual_interrupts::more_restrictive;
@@ -58,14 +59,13 @@ impl Spmc {
         let restriction =
             caller.partition.interrupts(caller.id.index).map_or(NsInterruptsAction::Queued, |i| i.action());
         let action = more_restrictive(restriction, partition.manifest().ns_interrupts_action);
-        let action =
-            self.enter(cpu, callee, Origin::Partition(caller.id), action, message).map_err(|status| {
-                let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
-                if cycle { Status::Denied } else { status }
-            })?;
-        // Nobody else changes the state of an execution context that runs here.
-        caller.vcpu()?.block(callee)?;
-        Ok(action)
+        // Nobody else changes the state of an execution context that runs here, or is blocked on what runs here.
+        caller.vcpu()?.block(callee, Cycle::DirectRequest)?;
+        self.enter(cpu, callee, Origin::Partition(caller.id), action, message).map_err(|status| {
+            let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(callee));
+            let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
+            if cycle { Status::Denied } else { status }
+        })
     }
 
     /// Carries the answer of the execution context that runs to whoever asked it.
@@ -78,11 +78,22 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         message: &DirectMessage,
+        platform: &impl Platform,
     ) -> Result<Action, Status> {
         if message.sender != caller.partition.id() || message.framework.is_some() {
             return Err(Status::InvalidParameters);
         }
+        let unhandled = match caller.partition.interrupts(caller.id.index) {
+            Some(interrupts) if !interrupts.is_quiet() => {
+                caller.vcpu()?.asked_by(message.receiver)?;
+                self.end_turn(cpu, caller, interrupts, platform)
+            }
+            _ => false,
+        };
         let origin = caller.vcpu()?.respond(message.receiver)?;
+        if unhandled {
+            cpu.to_wake.insert(caller.id.partition);
+        }
         let registers = Call::DirectResponse(*message).encode();
         Ok(match origin {
             Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),

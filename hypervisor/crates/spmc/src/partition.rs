@@ -224,6 +224,11 @@ impl Partition {
         Some(VcpuId { partition: self.index, index: VcpuIndex::new(index)? })
     }
 
+    /// Returns the processing element that one of the partition's execution contexts is tied to, if it is tied.
+    pub(crate) fn home_of(&self, index: VcpuIndex) -> Option<CpuIndex> {
+        if self.is_multi_processor() { CpuIndex::new(index.get()) } else { None }
+    }
+
     /// Locks one of the partition's execution contexts, if it has it. Nobody holds two such locks.
     pub(crate) fn vcpu(&self, index: VcpuIndex) -> Option<MutexGuard<'_, Vcpu>> {
         self.vcpus.get(index.get()).map(|vcpu| vcpu.lock())
@@ -387,7 +392,7 @@ fn owned_interrupts(manifest: &PartitionManifest) -> OwnedInterrupts {
             target: CpuIndex::default(),
         };
         // There is room for as many as a manifest can name.
-        let _ = owned.add(interrupt.intid, setting);
+        let _ = owned.add(interrupt.intid, setting, interrupt.target);
     }
     owned
 }
