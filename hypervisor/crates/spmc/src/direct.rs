@@ -48,7 +48,7 @@ impl Spmc {
             // The normal world is never the servant of a partition.
             return Err(Status::InvalidParameters);
         }
-        if !caller.partition.manifest().messaging.sends_direct {
+        if !caller.partition.manifest().messaging.sends_direct || cpu.going_off.is_some() {
             return Err(Status::Denied);
         }
         let (partition, callee) = self.receiver(cpu, message.receiver)?;
@@ -72,15 +72,15 @@ impl Spmc {
         caller: &Running<'_>,
         message: &DirectMessage,
     ) -> Result<Action, Status> {
-        if message.sender != caller.partition.id() || message.framework.is_some() {
+        if message.sender != caller.partition.id() {
             return Err(Status::InvalidParameters);
+        }
+        if message.framework.is_some() {
+            return self.framework_response(cpu, caller, message);
         }
         let origin = caller.vcpu()?.respond(message.receiver)?;
         let registers = Call::DirectResponse(*message).encode();
-        Ok(match origin {
-            Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
-            Origin::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
-        })
+        Ok(self.answer_origin(cpu, origin, caller.id, registers))
     }
 
     /// Returns the partition `id` and the execution context of it that serves requests on this processing
@@ -108,9 +108,16 @@ impl Spmc {
         message: &DirectMessage,
     ) -> Result<Action, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
+        let model = RunModel::DirectRequest { origin };
         let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
-        vcpu.enter(RunModel::DirectRequest { origin })?;
+        let entered = vcpu.enter(model);
         drop(vcpu);
-        Ok(self.run(cpu, callee, Entry::Answer(Call::DirectRequest(*message).encode())))
+        let registers = Call::DirectRequest(*message).encode();
+        match entered {
+            Ok(()) => Ok(self.run(cpu, callee, Entry::Answer(registers))),
+            // It has not begun yet.
+            Err(Status::Denied) => self.start_to_serve(cpu, callee, model, registers),
+            Err(status) => Err(status),
+        }
     }
 }

@@ -28,15 +28,17 @@ impl Spmc {
     }
 
     /// Stops the partition that runs: it has no timer yet.
-    pub(crate) fn timer_access(&self, cpu: &mut Cpu) -> Action {
+    pub(crate) fn timer_access<P: Platform>(&self, cpu: &mut Cpu, platform: &P) -> Action {
         match cpu.current {
-            Some(running) => self.abort_running(cpu, running, format_args!("it used the physical timer")),
+            Some(running) => {
+                self.abort_running(cpu, running, format_args!("it used the physical timer"), platform)
+            }
             None => self.to_normal_world(cpu, answer::msg_wait()),
         }
     }
 
     /// Stops the partition that runs, since it did what it may not.
-    pub(crate) fn partition_trap(&self, cpu: &mut Cpu, trap: &Trap) -> Action {
+    pub(crate) fn partition_trap<P: Platform>(&self, cpu: &mut Cpu, trap: &Trap, platform: &P) -> Action {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };
@@ -48,30 +50,39 @@ impl Spmc {
                     cpu,
                     running,
                     format_args!("it {what} {address}, which is not its own, at pc {pc:#x}"),
+                    platform,
                 )
             }
             TrapKind::InstructionAbort { address } => self.abort_running(
                 cpu,
                 running,
                 format_args!("it jumped to {address}, which it may not execute, pc {pc:#x}"),
+                platform,
             ),
             TrapKind::Instruction => self.abort_running(
                 cpu,
                 running,
                 format_args!("it used an instruction that it may not at pc {pc:#x}, syndrome {syndrome:#x}"),
+                platform,
             ),
             TrapKind::SystemError => self.abort_running(
                 cpu,
                 running,
                 format_args!("a System Error came while it ran at pc {pc:#x}, syndrome {syndrome:#x}"),
+                platform,
             ),
         }
     }
 }
 
 /// Takes every pending secure interrupt. No partition can own one yet, so each is spurious and silenced.
-fn drain(cpu: CpuIndex, platform: &impl Platform) {
+fn drain<P: Platform>(cpu: CpuIndex, platform: &P) {
     while let Some(intid) = platform.take_secure_interrupt(cpu) {
+        if intid == P::KICK {
+            // What it is for has been seen to by now: a partition that is being stopped ends with any event.
+            platform.end_interrupt(cpu, intid);
+            continue;
+        }
         log::warn!("secure interrupt {intid} belongs to no partition: it is disabled");
         platform.configure_interrupt(cpu, intid, &silenced(cpu));
         platform.end_interrupt(cpu, intid);

@@ -9,8 +9,9 @@
 //! | `normal_world`, `partition_call` | which calls each kind of caller may make |
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
-//! | `direct` | direct requests and responses |
+//! | `direct`, `service` | direct requests and responses, of the first form and of the second |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
+//! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
 //! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
 //!
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod abort;
 mod common;
 mod console;
 mod direct;
@@ -28,12 +30,15 @@ mod discovery;
 mod endpoint;
 mod features;
 mod interrupt;
+mod lifecycle;
 mod mailbox;
 mod normal_world;
 mod partition;
 mod partition_call;
 mod power;
+mod pristine;
 mod schedule;
+mod service;
 mod spmc;
 mod vcpu;
 mod version;

@@ -4,12 +4,15 @@ use heapless::Vec;
 use spin::Mutex;
 use tantalum_ffa::Version;
 use tantalum_hal::{Action, Event, Platform};
-use tantalum_manifest::{Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition};
+use tantalum_manifest::{
+    AbortAction, Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition,
+};
 use tantalum_stage2::TablePool;
 use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
 
 use crate::endpoint::Endpoint;
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::pristine::Pristine;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -33,8 +36,12 @@ pub struct Cpu {
     pub(crate) current: Option<VcpuId>,
     /// How many partitions of the boot order have had their turn on this processing element.
     pub(crate) booted: usize,
-    /// Whether partitions still initialise themselves on this processing element.
+    /// Whether partitions still initialise themselves on this processing element, or learn that it goes off: the
+    /// normal world cannot take over.
     pub(crate) booting: bool,
+    /// How many partitions of the boot order have had their turn to learn that this processing element goes off;
+    /// `None` while it does not.
+    pub(crate) going_off: Option<usize>,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
 }
@@ -42,7 +49,7 @@ pub struct Cpu {
 impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
-        Self { index, current: None, booted: 0, booting: true, normal_world_extra: [0; 10] }
+        Self { index, current: None, booted: 0, booting: true, going_off: None, normal_world_extra: [0; 10] }
     }
 
     /// Returns which processing element it is.
@@ -88,7 +95,46 @@ impl Spmc {
                 }
             }
         }
+        self.keep_packages(manifest, platform);
         self.order_boot();
+    }
+
+    /// Copies the packages of the partitions that may begin anew. One for whose copy there is no room is left out.
+    fn keep_packages(&mut self, spmc: &SpmcManifest, platform: &impl Platform) {
+        for index in PartitionIndex::all() {
+            let Some(partition) = self.partition(index) else { continue };
+            if partition.manifest().abort_action != AbortAction::Restart {
+                continue;
+            }
+            let others = self.partitions();
+            let kept = Pristine::keep(
+                partition.package(),
+                &partition.manifest().memory,
+                spmc,
+                others.clone().map(Partition::manifest),
+                others.filter_map(Partition::pristine),
+                platform,
+            );
+            let kept = kept.map_err(PartitionError::from).and_then(|kept| kept.ok_or(PartitionError::NoCopy));
+            let Some(slot) = self.partitions.get_mut(index.get()) else { continue };
+            match (kept, slot.as_mut()) {
+                (Ok(pristine), Some(partition)) => {
+                    log::info!(
+                        "partition {} {}: {} KiB of its package are kept at {}",
+                        partition.id(),
+                        partition.name(),
+                        pristine.range().size() >> 10,
+                        pristine.range().start(),
+                    );
+                    partition.set_pristine(pristine);
+                }
+                (Err(error), _) => {
+                    log::error!("partition {} is left out: {error}", index.endpoint_id());
+                    *slot = None;
+                }
+                (Ok(_), None) => {}
+            }
+        }
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
@@ -97,7 +143,7 @@ impl Spmc {
             && self.partition(current.partition).is_none_or(Partition::is_aborted)
         {
             // Another of its execution contexts did what it may not, while this one ran here.
-            return self.unwind(cpu, current);
+            return self.end_turn(cpu, current, platform);
         }
         match event {
             Event::NormalWorldCall(call) => {
@@ -107,8 +153,8 @@ impl Spmc {
             }
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
-            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
-            Event::TimerAccess(_) => self.timer_access(cpu),
+            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
+            Event::TimerAccess(_) => self.timer_access(cpu, platform),
             Event::Started => self.start_cpu(cpu),
         }
     }
@@ -121,6 +167,11 @@ impl Spmc {
     /// Returns the partition with the endpoint id `id`, if there is one.
     pub(crate) fn partition_by_id(&self, id: EndpointId) -> Option<&Partition> {
         self.partition(id.partition_index()?)
+    }
+
+    /// Returns every partition, in the order of their ids.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &Partition> + Clone {
+        self.partitions.iter().flatten()
     }
 
     /// Returns every partition that has not been stopped, in the order of their ids.

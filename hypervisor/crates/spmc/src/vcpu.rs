@@ -4,7 +4,7 @@
 //! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
 
 use tantalum_ffa::Status;
-use tantalum_types::{EndpointId, VcpuId};
+use tantalum_types::{CallRegisters, EndpointId, VcpuId};
 
 /// Says who waits for the answer to a direct request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,47 @@ pub(crate) enum RunModel {
         /// Who asked, and waits.
         origin: Origin,
     },
+    /// To answer a direct request to a service of it.
+    ServiceRequest {
+        /// Who asked, and waits.
+        origin: Origin,
+    },
+    /// To take note that its processing element goes off; the SPMD waits.
+    PowerMessage,
+}
+
+/// Says what happens when an execution context has initialised itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterInit {
+    /// The processing element goes on with its boot.
+    NextInBoot,
+    /// Somebody who waits gets an answer.
+    Answer {
+        /// Who waits.
+        to: Origin,
+        /// What he gets.
+        registers: CallRegisters,
+    },
+    /// A request that came before there was anybody to serve it is served.
+    Serve {
+        /// What it is, and who waits for its answer.
+        model: RunModel,
+        /// The request.
+        registers: CallRegisters,
+    },
+}
+
+/// Names who waits for an execution context to end its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// The boot of the processing element.
+    Boot,
+    /// The normal world.
+    NormalWorld,
+    /// An execution context of another partition.
+    Partition(VcpuId),
+    /// The processing element, to go off.
+    Power,
 }
 
 /// Says where in its life an execution context is.
@@ -55,13 +96,15 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     state: State,
+    /// What happens when it has initialised itself. Means nothing in another run model.
+    after_init: AfterInit,
     log: crate::console::LineBuffer,
 }
 
 impl Vcpu {
     /// Builds an execution context that has not been started.
     pub(crate) const fn new() -> Self {
-        Self { state: State::Off, log: crate::console::LineBuffer::new() }
+        Self { state: State::Off, after_init: AfterInit::NextInBoot, log: crate::console::LineBuffer::new() }
     }
 
     /// Returns where in its life the execution context is.
@@ -74,15 +117,16 @@ impl Vcpu {
         &mut self.log
     }
 
-    /// Starts the execution context so that it initialises itself.
+    /// Starts the execution context so that it initialises itself, and notes what happens then.
     ///
     /// # Errors
     /// Refuses one that runs or has been stopped for good; one that waits is started again, as after its
     /// processing element was off.
-    pub(crate) fn start(&mut self) -> Result<(), Status> {
+    pub(crate) fn start(&mut self, after: AfterInit) -> Result<(), Status> {
         match self.state {
             State::Off | State::Waiting => {
                 self.state = State::Running(RunModel::Init);
+                self.after_init = after;
                 Ok(())
             }
             State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
@@ -116,7 +160,9 @@ impl Vcpu {
                 self.state = State::Waiting;
                 Ok(model)
             }
-            State::Running(RunModel::DirectRequest { .. })
+            State::Running(
+                RunModel::DirectRequest { .. } | RunModel::ServiceRequest { .. } | RunModel::PowerMessage,
+            )
             | State::Off
             | State::Waiting
             | State::Blocked { .. }
@@ -125,11 +171,17 @@ impl Vcpu {
         }
     }
 
+    /// Returns what happens now that the execution context has initialised itself.
+    pub(crate) fn after_init(&self) -> AfterInit {
+        self.after_init
+    }
+
     /// Ends the work of a running execution context that answers a direct request from `asker`, and returns
     /// who waits for the answer.
     ///
     /// # Errors
-    /// DENIED if it does not run for a direct request, INVALID_PARAMETERS if the request came from another.
+    /// DENIED if it does not run for a direct request of the first form, INVALID_PARAMETERS if the request came
+    /// from another.
     pub(crate) fn respond(&mut self, asker: EndpointId) -> Result<Origin, Status> {
         match self.state {
             State::Running(RunModel::DirectRequest { origin }) => {
@@ -139,7 +191,58 @@ impl Vcpu {
                 self.state = State::Waiting;
                 Ok(origin)
             }
-            State::Running(RunModel::Init | RunModel::Run)
+            State::Running(
+                RunModel::Init | RunModel::Run | RunModel::ServiceRequest { .. } | RunModel::PowerMessage,
+            )
+            | State::Off
+            | State::Waiting
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Aborted => Err(Status::Denied),
+        }
+    }
+
+    /// Ends the work of a running execution context that answers a direct request of `asker` to a service of it,
+    /// and returns who waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Self::respond`], for the second form.
+    pub(crate) fn respond_for_service(&mut self, asker: EndpointId) -> Result<Origin, Status> {
+        match self.state {
+            State::Running(RunModel::ServiceRequest { origin }) => {
+                if origin.endpoint() != asker {
+                    return Err(Status::InvalidParameters);
+                }
+                self.state = State::Waiting;
+                Ok(origin)
+            }
+            State::Running(
+                RunModel::Init | RunModel::Run | RunModel::DirectRequest { .. } | RunModel::PowerMessage,
+            )
+            | State::Off
+            | State::Waiting
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Aborted => Err(Status::Denied),
+        }
+    }
+
+    /// Ends the work of a running execution context that has taken note of a power management message.
+    ///
+    /// # Errors
+    /// DENIED if it does not run for one.
+    pub(crate) fn respond_to_power(&mut self) -> Result<(), Status> {
+        match self.state {
+            State::Running(RunModel::PowerMessage) => {
+                self.state = State::Waiting;
+                Ok(())
+            }
+            State::Running(
+                RunModel::Init
+                | RunModel::Run
+                | RunModel::DirectRequest { .. }
+                | RunModel::ServiceRequest { .. },
+            )
             | State::Off
             | State::Waiting
             | State::Blocked { .. }
@@ -215,14 +318,19 @@ impl Vcpu {
         }
     }
 
-    /// Checks that the execution context initialises itself, the only time to say where others begin.
+    /// Checks that the execution context initialises itself, the only time to say where others begin, or to give up.
     ///
     /// # Errors
     /// DENIED if it does something else.
-    pub(crate) fn may_register_secondary_entry(&self) -> Result<(), Status> {
+    pub(crate) fn initialises(&self) -> Result<(), Status> {
         match self.state {
             State::Running(RunModel::Init) => Ok(()),
-            State::Running(RunModel::Run | RunModel::DirectRequest { .. })
+            State::Running(
+                RunModel::Run
+                | RunModel::DirectRequest { .. }
+                | RunModel::ServiceRequest { .. }
+                | RunModel::PowerMessage,
+            )
             | State::Off
             | State::Waiting
             | State::Blocked { .. }
@@ -231,9 +339,54 @@ impl Vcpu {
         }
     }
 
-    /// Stops the execution context for good and returns what it was doing.
-    pub(crate) fn abort(&mut self) -> State {
-        core::mem::replace(&mut self.state, State::Aborted)
+    /// Returns who waits for the execution context to end its turn, if it has one.
+    pub(crate) fn waiter(&self) -> Option<Waiter> {
+        match self.state {
+            State::Running(model) | State::Preempted(model) | State::Blocked { model, .. } => {
+                Some(self.waiter_of(model))
+            }
+            State::Off | State::Waiting | State::Aborted => None,
+        }
+    }
+
+    fn waiter_of(&self, model: RunModel) -> Waiter {
+        let model = match (model, self.after_init) {
+            (RunModel::Init, AfterInit::NextInBoot) => return Waiter::Boot,
+            (RunModel::Init, AfterInit::Answer { to, .. }) => RunModel::DirectRequest { origin: to },
+            (RunModel::Init, AfterInit::Serve { model, .. }) => model,
+            (model, _) => model,
+        };
+        match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
+                Origin::NormalWorld(_) => Waiter::NormalWorld,
+                Origin::Partition(caller) => Waiter::Partition(caller),
+            },
+            RunModel::PowerMessage => Waiter::Power,
+            RunModel::Run | RunModel::Init => Waiter::NormalWorld,
+        }
+    }
+
+    /// Stops the execution context and returns who waits for it, if it was in the middle of something.
+    pub(crate) fn abort(&mut self) -> Option<Waiter> {
+        let waiter = self.waiter();
+        self.state = State::Aborted;
+        waiter
+    }
+
+    /// Stops the execution context if nobody waits for it. Returns whether it is stopped.
+    pub(crate) fn bury(&mut self) -> bool {
+        match self.state {
+            State::Off | State::Waiting | State::Aborted => {
+                self.state = State::Aborted;
+                true
+            }
+            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => false,
+        }
+    }
+
+    /// Lets an execution context that was stopped begin anew, since its partition does.
+    pub(crate) fn revive(&mut self) {
+        *self = Self::new();
     }
 
     /// Forgets the execution context's life, since its processing element goes off.
@@ -329,7 +482,8 @@ mod tests {
     #[test]
     fn only_who_is_idle_is_started() {
         let started = Ok(State::Running(RunModel::Init));
-        check(Vcpu::start, [started, started, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        let start = |vcpu: &mut Vcpu| vcpu.start(AfterInit::NextInBoot);
+        check(start, [started, started, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
         check(Vcpu::power_off, [Ok(State::Off), Ok(State::Off), BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
     }
 
@@ -379,8 +533,57 @@ mod tests {
     fn an_aborted_one_stays_so() {
         for state in states() {
             let mut vcpu = in_state(state);
-            assert_eq!(vcpu.abort(), state);
+            let waits = !matches!(state, State::Off | State::Waiting | State::Aborted);
+            assert_eq!(vcpu.abort().is_some(), waits, "{state:?}");
             assert_eq!(vcpu.state(), State::Aborted);
+            assert_eq!(vcpu.abort(), None);
+
+            let mut vcpu = in_state(state);
+            assert_eq!(vcpu.bury(), !waits);
+            assert_eq!(vcpu.state(), if waits { state } else { State::Aborted });
+        }
+    }
+
+    #[test]
+    fn each_kind_of_request_has_its_kind_of_answer() {
+        let service = RunModel::ServiceRequest { origin: NORMAL };
+        let models = [RunModel::Init, RunModel::Run, SERVING, service, RunModel::PowerMessage];
+        for model in models {
+            let answered = |step: fn(&mut Vcpu) -> bool| step(&mut in_state(State::Running(model)));
+            assert_eq!(answered(|vcpu| vcpu.respond(EndpointId::HYPERVISOR).is_ok()), model == SERVING);
+            let as_service = answered(|vcpu| vcpu.respond_for_service(EndpointId::HYPERVISOR).is_ok());
+            assert_eq!(as_service, model == service);
+            assert_eq!(answered(|vcpu| vcpu.respond_to_power().is_ok()), model == RunModel::PowerMessage);
+            let waits = answered(|vcpu| vcpu.wait().is_ok());
+            assert_eq!(waits, matches!(model, RunModel::Init | RunModel::Run));
+        }
+        let mut vcpu = in_state(State::Running(service));
+        let other = id(0).partition.endpoint_id();
+        assert_eq!(vcpu.respond_for_service(other), Err(Status::InvalidParameters));
+        assert_eq!(vcpu.state(), State::Running(service));
+    }
+
+    #[test]
+    fn who_waits_is_known_in_every_run_model() {
+        let asker = Origin::Partition(id(3));
+        let registers = CallRegisters::ZERO;
+        let of = |model, after_init| Vcpu { after_init, ..in_state(State::Preempted(model)) }.waiter();
+        let boot = AfterInit::NextInBoot;
+        assert_eq!(of(RunModel::Init, boot), Some(Waiter::Boot));
+        assert_eq!(of(RunModel::Run, boot), Some(Waiter::NormalWorld));
+        assert_eq!(of(SERVING, boot), Some(Waiter::NormalWorld));
+        assert_eq!(of(RunModel::PowerMessage, boot), Some(Waiter::Power));
+        let asked = RunModel::ServiceRequest { origin: asker };
+        assert_eq!(of(asked, boot), Some(Waiter::Partition(id(3))));
+        // What happens after the initialisation counts during it only.
+        let answer = |to| AfterInit::Answer { to, registers };
+        assert_eq!(of(RunModel::Init, answer(asker)), Some(Waiter::Partition(id(3))));
+        assert_eq!(of(RunModel::Init, answer(NORMAL)), Some(Waiter::NormalWorld));
+        assert_eq!(of(SERVING, answer(asker)), Some(Waiter::NormalWorld));
+        let serve = AfterInit::Serve { model: asked, registers };
+        assert_eq!(of(RunModel::Init, serve), Some(Waiter::Partition(id(3))));
+        for state in [State::Off, State::Waiting, State::Aborted] {
+            assert_eq!(in_state(state).waiter(), None);
         }
     }
 
@@ -388,6 +591,6 @@ mod tests {
     fn others_are_registered_while_it_initialises_itself_only() {
         let same = Ok(State::Running(RunModel::Init));
         let expected = [DENIED, DENIED, same, DENIED, DENIED, DENIED, DENIED, DENIED];
-        check(|vcpu| vcpu.may_register_secondary_entry(), expected);
+        check(|vcpu| vcpu.initialises(), expected);
     }
 }
