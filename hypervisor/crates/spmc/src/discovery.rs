@@ -86,15 +86,12 @@ impl Spmc {
         Ok(answer::success64(results))
     }
 
-    /// Yields a description of every partition that offers `uuid`.
-    ///
-    /// Since FF-A 1.2 a partition has a description for each of its services where the nil UUID asks for all.
+    /// Yields a description of every partition that offers `uuid`, and of every such service for callers who know
+    /// services: before FF-A 1.2 a partition is described once, whatever it offers.
     fn infos(&self, caller: &Caller<'_>, uuid: &Uuid) -> impl Iterator<Item = PartitionInfo> {
-        let (to_normal_world, version, wanted) = (caller.is_normal_world(), caller.version(), *uuid);
-        let services = if wanted.is_nil() && version >= Version::V1_2 { MAX_UUIDS } else { 1 };
-        self.live_partitions().filter(move |partition| partition.offers(&wanted)).flat_map(move |partition| {
-            let uuids = partition.manifest().uuids.iter().take(services);
-            uuids.map(move |uuid| PartitionInfo { uuid: *uuid, ..partition.info(to_normal_world) })
-        })
+        let (knows_services, to_normal_world) = (caller.version() >= Version::V1_2, caller.is_normal_world());
+        self.live_partitions()
+            .filter(move |partition| partition.offers(uuid))
+            .flat_map(move |partition| partition.infos(uuid, knows_services, to_normal_world))
     }
 }

@@ -12,6 +12,7 @@
 //! | `direct`, `service` | direct requests and responses, of the first form and of the second |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
 //! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
+//! | `regions` | the memory and devices that a manifest asks for |
 //! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
 //!
@@ -37,6 +38,7 @@ mod partition;
 mod partition_call;
 mod power;
 mod pristine;
+mod regions;
 mod schedule;
 mod service;
 mod spmc;

@@ -13,7 +13,7 @@ use tantalum_hal::{
     VmId,
 };
 use tantalum_manifest::{
-    AbortAction, ManifestError, NsInterruptsAction, Package, PartitionManifest, SriPolicy,
+    AbortAction, ManifestError, Messaging, Name, NsInterruptsAction, Package, PartitionManifest, SriPolicy,
 };
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
@@ -23,11 +23,13 @@ use tantalum_types::{
 
 use crate::endpoint::Endpoint;
 use crate::lifecycle::Lifecycle;
+use crate::mailbox::MAX_BUFFER_PAGES;
 use crate::pristine::Pristine;
+use crate::regions::map_regions;
 use crate::vcpu::Vcpu;
 
 /// Counts the table pages for all partitions together.
-pub const TABLE_PAGES: usize = 64;
+pub const TABLE_PAGES: usize = 128;
 
 /// Counts the table pages that one partition may have: an eighth, so that nobody can starve another.
 pub(crate) const TABLE_PAGES_PER_PARTITION: usize = TABLE_PAGES / tantalum_types::MAX_PARTITIONS;
@@ -94,6 +96,17 @@ pub(crate) enum PartitionError {
     BootInfo,
     /// It is to begin anew after it was stopped, and there is no memory for a copy of its package.
     NoCopy,
+    /// A region of memory or of a device that it asks for.
+    Region {
+        /// The name of the region's node.
+        name: Name,
+        /// Why it cannot be mapped.
+        error: Stage2Error,
+    },
+    /// Its message buffers have more pages than the SPMC takes.
+    BuffersTooLarge,
+    /// An interrupt of a device that it asks for is one of the SPMC's own.
+    ReservedInterrupt(u32),
     /// It asks for something that this SPMC cannot give yet.
     Unsupported(&'static str),
 }
@@ -117,6 +130,13 @@ impl fmt::Display for PartitionError {
             Self::NoCopy => f.write_str(
                 "abort-action: no Secure memory is left for the copy of its package that a restart needs",
             ),
+            Self::Region { name, error } => write!(f, "its region \"{name}\" cannot be mapped: {error}"),
+            Self::BuffersTooLarge => {
+                write!(f, "\"rx_tx-info\" has to name buffers of at most {MAX_BUFFER_PAGES} pages each")
+            }
+            Self::ReservedInterrupt(intid) => {
+                write!(f, "the interrupt {intid} is the SPMC's own: remove it from \"interrupts\"")
+            }
             Self::Unsupported(what) => write!(f, "{what} is not supported: leave it out of the manifest"),
         }
     }
@@ -143,8 +163,8 @@ impl From<AccessError> for PartitionError {
 }
 
 impl Partition {
-    /// Builds partition `index` from its manifest, which has been checked: gives it its memory and nothing
-    /// else, and writes its boot information over the header of its package, which nobody needs any more.
+    /// Builds partition `index` from its manifest, which has been checked: gives it its memory, the regions and
+    /// the message buffers that the manifest names, and nothing else, and writes its boot information over the header of its package, which nobody needs any more.
     ///
     /// # Errors
     /// Says why it cannot be built; the table pages that it took are lost to it, not to others.
@@ -159,7 +179,7 @@ impl Partition {
         // VMID 0 is left to mean nobody.
         let vmid = VmId(index.as_u16().saturating_add(1));
         let mut secure = Stage2::new(index, AddressSpace::Secure, vmid, pool, platform)?;
-        let non_secure = Stage2::new(index, AddressSpace::NonSecure, vmid, pool, platform)?;
+        let mut non_secure = Stage2::new(index, AddressSpace::NonSecure, vmid, pool, platform)?;
         secure.map(
             manifest.memory.to_identical_ipa(),
             manifest.memory,
@@ -168,6 +188,7 @@ impl Partition {
             platform,
             platform,
         )?;
+        map_regions(&manifest, &mut secure, &mut non_secure, pool, platform)?;
         let boot_info = match manifest.boot_info_register {
             Some(_) => write_boot_info(&manifest, package, platform)?,
             None => 0,
@@ -177,9 +198,13 @@ impl Partition {
             // The count was checked against the same maximum.
             let _ = vcpus.push(Mutex::new(Vcpu::new()));
         }
-        Ok(Self {
+        let endpoint = Endpoint::new(first_version(&manifest));
+        if manifest.rx_tx.is_some_and(|buffers| buffers.rx.page_count() > u64::from(MAX_BUFFER_PAGES)) {
+            return Err(PartitionError::BuffersTooLarge);
+        }
+        let partition = Self {
             index,
-            endpoint: Endpoint::new(first_version(&manifest)),
+            endpoint,
             roots: Stage2Roots { secure: secure.root(), non_secure: non_secure.root(), vmid: vmid.0 },
             _tables: Mutex::new(Tables { _secure: secure, _non_secure: non_secure }),
             manifest,
@@ -189,7 +214,17 @@ impl Partition {
             life: Lifecycle::new(),
             package: *package,
             pristine: None,
-        })
+        };
+        partition.map_manifest_buffers();
+        Ok(partition)
+    }
+
+    /// Gives the partition, which has no message buffers, those that its manifest names, if it does.
+    pub(crate) fn map_manifest_buffers(&self) {
+        if let Some(buffers) = self.manifest.rx_tx {
+            // They have been found apart.
+            let _ = self.endpoint.mailbox.lock().map(buffers.tx, buffers.rx);
+        }
     }
 
     /// Returns the partition's place in the SPMC's manifest.
@@ -281,6 +316,7 @@ impl Partition {
         platform.publish(memory);
         self.secondary_entry.store(0, Ordering::Relaxed);
         self.endpoint.reset(first_version(&self.manifest));
+        self.map_manifest_buffers();
         for (_, mut vcpu) in self.each_vcpu() {
             vcpu.revive();
         }
@@ -335,7 +371,8 @@ impl Partition {
     pub(crate) fn own_pages(&self, ipa: u64, page_count: u64) -> Result<PageRange<Pa>, Status> {
         let range = PageRange::new(Ipa::secure(ipa), page_count).map_err(|_| Status::InvalidParameters)?;
         let pages = range.to_identical_pa();
-        if self.manifest.memory.contains_range(&pages) { Ok(pages) } else { Err(Status::InvalidParameters) }
+        let own = self.manifest.own_memory().any(|own| own.contains_range(&pages));
+        if own { Ok(pages) } else { Err(Status::InvalidParameters) }
     }
 
     /// Tells whether the partition offers a service under `uuid`; the nil UUID is offered by all.
@@ -349,7 +386,7 @@ impl Partition {
         if uuid.is_nil() {
             return self.manifest.messaging.receives_direct2;
         }
-        let mut services = self.manifest.uuids.iter().zip(&self.manifest.methods);
+        let mut services = self.manifest.services();
         services.any(|(service, method)| service == uuid && method.receives_direct2)
     }
 
@@ -377,12 +414,41 @@ fn first_version(manifest: &PartitionManifest) -> Version {
     Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0).min(crate::version::SPMC_VERSION)
 }
 
+impl Partition {
+    /// Describes the partition to whoever asks for `uuid`: that service, or for the nil UUID, each of its services
+    /// if the caller `knows_services`, and otherwise all of them as one. Each has its own messages.
+    pub(crate) fn infos(
+        &self,
+        uuid: &Uuid,
+        knows_services: bool,
+        to_normal_world: bool,
+    ) -> impl Iterator<Item = PartitionInfo> {
+        let all = self.info(to_normal_world);
+        let as_one = uuid.is_nil() && !knows_services;
+        let services = self.manifest.services().filter(move |(own, _)| uuid.is_nil() || *own == uuid);
+        let each = services.map(move |(own, messaging)| PartitionInfo {
+            uuid: *own,
+            properties: all.properties.difference(not_of(messaging)),
+            ..all
+        });
+        each.filter(move |_| !as_one).chain(as_one.then_some(all))
+    }
+}
+
+/// Returns the properties that a service without those messages does not have.
+fn not_of(messaging: &Messaging) -> PartitionProperties {
+    let mut properties = PartitionProperties::empty();
+    properties.set(PartitionProperties::RECEIVES_DIRECT, !messaging.receives_direct);
+    properties.set(PartitionProperties::SENDS_DIRECT, !messaging.sends_direct);
+    properties.set(PartitionProperties::INDIRECT, !messaging.indirect);
+    properties.set(PartitionProperties::RECEIVES_DIRECT2, !messaging.receives_direct2);
+    properties.set(PartitionProperties::SENDS_DIRECT2, !messaging.sends_direct2);
+    properties
+}
+
 /// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
 fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError> {
     let refused = [
-        (!manifest.memory_regions.is_empty(), "a memory region"),
-        (!manifest.device_regions.is_empty(), "a device region"),
-        (manifest.rx_tx.is_some(), "rx_tx-info"),
         (manifest.notification_support, "notification-support"),
         (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
         (manifest.ns_interrupts_action == NsInterruptsAction::ManagedExit, "managed exit"),

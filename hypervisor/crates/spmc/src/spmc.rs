@@ -185,12 +185,12 @@ impl Spmc {
     }
 
     /// Reads the package of partition `index` and builds the partition.
-    fn load(
+    fn load<P: Platform>(
         &mut self,
         index: PartitionIndex,
         entry: &PartitionEntry,
         spmc: &SpmcManifest,
-        platform: &impl Platform,
+        platform: &P,
     ) -> Result<Partition, PartitionError> {
         let memory = entry.memory()?;
         if !spmc.secure_memory.iter().any(|secure| secure.contains_range(&memory)) {
@@ -212,6 +212,10 @@ impl Spmc {
 
         let accepted = self.partitions.iter().flatten().map(Partition::manifest);
         check_partition(spmc, index, accepted, &manifest)?;
+        let mut interrupts = manifest.device_regions.iter().flat_map(|region| &region.interrupts);
+        if let Some(own) = interrupts.find(|interrupt| [P::KICK, P::TIMER].contains(&interrupt.intid)) {
+            return Err(PartitionError::ReservedInterrupt(own.intid));
+        }
         Partition::new(index, manifest, &package, self.tables.get_mut(), platform)
     }
 
