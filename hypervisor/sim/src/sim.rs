@@ -30,19 +30,32 @@ struct PartitionSetup {
 }
 
 /// Builds a [`Sim`].
-#[derive(Default)]
 pub struct SimBuilder {
+    cpus: usize,
     partitions: Vec<PartitionSetup>,
     spmc_edit: Option<Edit>,
 }
 
+impl Default for SimBuilder {
+    fn default() -> Self {
+        Self { cpus: manifests::CPUS, partitions: Vec::new(), spmc_edit: None }
+    }
+}
+
 impl SimBuilder {
-    /// Begins a machine without partitions.
+    /// Begins a machine with [`manifests::CPUS`] processing elements and without partitions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a partition with as many execution contexts as `scripts` says: 1 or [`manifests::CPUS`].
+    /// Gives the machine `cpus` processing elements.
+    #[must_use]
+    pub fn cpus(mut self, cpus: usize) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Adds a partition with as many execution contexts as `scripts` says: 1 or one for each processing element.
     #[must_use]
     pub fn partition(self, name: &str, scripts: impl IntoIterator<Item = Script>) -> Self {
         self.partition_with(name, scripts, |_| {})
@@ -75,7 +88,7 @@ impl SimBuilder {
         let machine = Machine::new();
         let entries: Vec<(&str, u32)> =
             self.partitions.iter().map(|p| (p.name.as_str(), p.scripts.len() as u32)).collect();
-        let mut tree = manifests::spmc(&entries);
+        let mut tree = manifests::spmc_on(self.cpus, &entries);
         if let Some(edit) = self.spmc_edit {
             edit(&mut tree);
         }
@@ -90,14 +103,14 @@ impl SimBuilder {
         }
         let mut spmc = Spmc::new();
         spmc.configure(&manifest, &machine);
-        let cpus = CpuIndex::all().take(manifests::CPUS).map(|cpu| Mutex::new(Cpu::new(cpu))).collect();
+        let cpus = CpuIndex::all().take(self.cpus).map(|cpu| Mutex::new(Cpu::new(cpu))).collect();
         Sim { machine, spmc, cpus, scripts, roots: Mutex::default(), not_begun: Mutex::default() }
     }
 
     /// Builds the machine and starts every processing element.
     pub fn boot(self) -> Sim {
         let sim = self.build();
-        for cpu in 0..manifests::CPUS {
+        for cpu in 0..sim.cpus.len() {
             let answer = sim.start_cpu(cpu);
             assert!(
                 matches!(Call::decode(&answer), Ok(Call::MsgWait { .. })),

@@ -16,6 +16,7 @@ pub mod boot_info;
 mod call;
 pub mod feature;
 pub mod function;
+pub mod memory;
 mod message;
 mod partition_info;
 mod status;

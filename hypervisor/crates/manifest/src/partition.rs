@@ -1,7 +1,7 @@
 //! A partition's manifest (FF-A 1.1, section 5.2; Arm's device tree binding for it).
 
 use heapless::Vec;
-use tantalum_types::{EndpointId, MAX_VCPUS, Pa, PageRange, Uuid};
+use tantalum_types::{AddressSpace, EndpointId, MAX_VCPUS, Pa, PageRange, Uuid};
 
 use crate::error::{ManifestError, Name, name};
 use crate::regions::{self, DeviceRegion, MAX_DEVICE_REGIONS, MAX_MEMORY_REGIONS, MemoryRegion, RxTxBuffers};
@@ -252,6 +252,16 @@ impl PartitionManifest {
             return Some(self.messaging);
         }
         self.services().find(|(own, _)| *own == uuid).map(|(_, messaging)| *messaging)
+    }
+
+    /// Yields the Secure memory that is the partition's alone: what it was loaded into, and the Secure memory regions
+    /// outside of that.
+    pub fn own_memory(&self) -> impl Iterator<Item = &PageRange<Pa>> {
+        let apart = |range: &&PageRange<Pa>| {
+            range.start().space() == AddressSpace::Secure && !self.memory.contains_range(range)
+        };
+        let regions = self.memory_regions.iter().map(|region| &region.range).filter(apart);
+        core::iter::once(&self.memory).chain(regions)
     }
 
     /// Yields the services: their UUIDs and their messages.

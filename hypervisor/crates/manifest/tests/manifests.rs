@@ -15,8 +15,8 @@ use tantalum_manifest::{
 };
 use tantalum_sim::dtb::{Flag, Node};
 use tantalum_sim::manifests::{
-    DEVICE_BASE, NON_SECURE_BASE, PARTITION_SIZE, SPMC_BASE, partition, partition_base, partition_uuid, spmc,
-    uuid_cells,
+    DEVICE_BASE, NON_SECURE_BASE, PARTITION_SIZE, SPMC_BASE, device_regions, memory_regions, partition,
+    partition_base, partition_uuid, region, rx_tx, spmc, uart, uuid_cells,
 };
 use tantalum_types::{Address, AddressSpace, EndpointId, Pa, PageRange, PartitionIndex, Uuid};
 
@@ -63,28 +63,6 @@ fn bad_spmc(edit: impl FnOnce(&mut Node)) -> String {
         Ok(manifest) => panic!("accepted: {manifest:?}"),
         Err(error) => error.to_string(),
     }
-}
-
-fn memory_regions(regions: impl IntoIterator<Item = Node>) -> Node {
-    regions.into_iter().fold(
-        Node::new("memory-regions").with("compatible", "arm,ffa-manifest-memory-regions"),
-        Node::with_node,
-    )
-}
-
-fn device_regions(regions: impl IntoIterator<Item = Node>) -> Node {
-    regions.into_iter().fold(
-        Node::new("device-regions").with("compatible", "arm,ffa-manifest-device-regions"),
-        Node::with_node,
-    )
-}
-
-fn region(name: &str, base: u64, pages: u32, attributes: u32) -> Node {
-    Node::new(name).with("base-address", base).with("pages-count", pages).with("attributes", attributes)
-}
-
-fn uart() -> Node {
-    region("uart", DEVICE_BASE, 1, 3).with("interrupts", [40_u32, 0x900])
 }
 
 // --- The SPMC's manifest
@@ -569,12 +547,7 @@ fn reads_regions() {
             region("code", base + 0x8000, 2, 5),
             region("shared", NON_SECURE_BASE, 16, 11),
         ]));
-        tree.add(
-            Node::new("rx_tx-info")
-                .with("compatible", "arm,ffa-manifest-rx_tx-buffer")
-                .with("rx-buffer", 1_u32)
-                .with("tx-buffer", 2_u32),
-        );
+        tree.add(rx_tx(1, 2));
         let uart = uart().with("exclusive-access", Flag).with("interrupts-target", [40_u32, 0, 3]);
         tree.add(device_regions([uart]));
     });
@@ -645,12 +618,7 @@ fn names_the_message_buffer_that_is_wrong() {
     let with = |rx: Node, tx: Node, handles: [u32; 2]| {
         bad(|tree| {
             tree.add(memory_regions([rx.with("phandle", 1_u32), tx.with("phandle", 2_u32)]));
-            tree.add(
-                Node::new("rx_tx-info")
-                    .with("compatible", "arm,ffa-manifest-rx_tx-buffer")
-                    .with("rx-buffer", handles[0])
-                    .with("tx-buffer", handles[1]),
-            );
+            tree.add(rx_tx(handles[0], handles[1]));
         })
     };
     let rx = || region("rx", base, 1, 1);
@@ -863,12 +831,7 @@ fn rich() -> Vec<u8> {
         region("rx", base, 1, 1).with("phandle", 1_u32),
         region("tx", base + 0x1000, 1, 3).with("phandle", 2_u32),
     ]));
-    tree.add(
-        Node::new("rx_tx-info")
-            .with("compatible", "arm,ffa-manifest-rx_tx-buffer")
-            .with("rx-buffer", 1_u32)
-            .with("tx-buffer", 2_u32),
-    );
+    tree.add(rx_tx(1, 2));
     tree.add(device_regions([uart().with("interrupts-target", [40_u32, 0, 1])]));
     tree.set("sri-interrupts-policy", 1_u32);
     tree.set("abort-action", 1_u32);

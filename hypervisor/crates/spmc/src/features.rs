@@ -46,6 +46,9 @@ const CALLS: &[(u32, Offered)] = &[
     (f::SECONDARY_EP_REGISTER_64, Offered::MultiProcessor),
     (f::CONSOLE_LOG_32, Offered::Partitions),
     (f::CONSOLE_LOG_64, Offered::Partitions),
+    (f::PARTITION_INFO_GET_REGS, Offered::All),
+    (f::DIRECT_REQ2, Offered::All),
+    (f::DIRECT_RESP2, Offered::All),
 ];
 
 /// Answers FFA_FEATURES of `caller` for the function or feature `id`: w2 and w3 of the answer.
@@ -76,7 +79,12 @@ pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32;
         (Offered::NormalWorld, Caller::Partition(_))
         | (Offered::Partitions | Offered::MultiProcessor, Caller::NormalWorld(_)) => false,
     };
-    if !reaches {
+    let since = match function {
+        // The driver in Linux 6.12 uses what is offered to it, whatever version it speaks.
+        f::PARTITION_INFO_GET_REGS | f::DIRECT_REQ2 | f::DIRECT_RESP2 => Version::V1_2,
+        _ => Version::V1_0,
+    };
+    if !reaches || caller.version() < since {
         return Err(Status::NotSupported);
     }
     if input != 0 {

@@ -20,7 +20,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use heapless::Vec;
-use tantalum_ffa::{Call, Target, answer};
+use tantalum_ffa::{Call, Status, Target, answer};
 use tantalum_hal::{
     Action, Entry, InterruptLine, InterruptSetting, Platform, RegisterAccess, TimerAccess, Trap, TrapKind,
     Trigger,
@@ -300,11 +300,36 @@ impl Spmc {
         }
     }
 
+    /// Sees to the interrupts of `caller`, which is about to wait if `may` lets it.
+    ///
+    /// # Errors
+    /// As `may`, and nothing is changed then.
+    #[inline]
+    pub(crate) fn prepare_to_wait(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        platform: &impl Platform,
+        may: impl FnOnce(&Vcpu) -> Result<(), Status>,
+    ) -> Result<(), Status> {
+        match caller.partition.interrupts(caller.id.index) {
+            Some(interrupts) if !interrupts.is_quiet() => {
+                may(&*caller.vcpu()?)?;
+                if self.finish_interrupts(cpu, caller, interrupts, platform) {
+                    cpu.to_wake.insert(caller.id.partition);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Ends the physical interrupts that `caller`, which is about to wait, has got, and says whether it is to be run
     /// again at once for others.
     ///
     /// One that has had its turn for an interrupt and got none does not want them now.
-    pub(crate) fn end_turn(
+    #[cold]
+    fn finish_interrupts(
         &self,
         cpu: &Cpu,
         caller: &Running<'_>,
@@ -572,12 +597,13 @@ impl Spmc {
     }
 
     /// Returns the virtual interrupts of an execution context.
-    fn interrupts_of(&self, id: VcpuId) -> Option<&ContextInterrupts> {
+    #[inline]
+    pub(crate) fn interrupts_of(&self, id: VcpuId) -> Option<&ContextInterrupts> {
         self.partition(id.partition)?.interrupts(id.index)
     }
 
     /// Stops the partition that runs, since it did what it may not.
-    pub(crate) fn partition_trap(&self, cpu: &mut Cpu, trap: &Trap) -> Action {
+    pub(crate) fn partition_trap<P: Platform>(&self, cpu: &mut Cpu, trap: &Trap, platform: &P) -> Action {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };
@@ -589,22 +615,26 @@ impl Spmc {
                     cpu,
                     running,
                     format_args!("it {what} {address}, which is not its own, at pc {pc:#x}"),
+                    platform,
                 )
             }
             TrapKind::InstructionAbort { address } => self.abort_running(
                 cpu,
                 running,
                 format_args!("it jumped to {address}, which it may not execute, pc {pc:#x}"),
+                platform,
             ),
             TrapKind::Instruction => self.abort_running(
                 cpu,
                 running,
                 format_args!("it used an instruction that it may not at pc {pc:#x}, syndrome {syndrome:#x}"),
+                platform,
             ),
             TrapKind::SystemError => self.abort_running(
                 cpu,
                 running,
                 format_args!("a System Error came while it ran at pc {pc:#x}, syndrome {syndrome:#x}"),
+                platform,
             ),
         }
     }

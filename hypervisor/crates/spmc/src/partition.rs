@@ -2,17 +2,18 @@
 
 use core::error::Error;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
-    AccessError, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, Trigger, VcpuStart, VmId,
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, Trigger,
+    VcpuStart, VmId,
 };
 use tantalum_manifest::{
-    AbortAction, ManagedExitLine, ManifestError, NsInterruptsAction, Package, PartitionManifest,
+    AbortAction, ManagedExitLine, ManifestError, Messaging, Name, Package, PartitionManifest,
 };
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
@@ -21,13 +22,17 @@ use tantalum_types::{
 };
 
 use crate::endpoint::Endpoint;
+use crate::lifecycle::Lifecycle;
+use crate::mailbox::MAX_BUFFER_PAGES;
+use crate::pristine::Pristine;
+use crate::regions::map_regions;
 use crate::vcpu::Vcpu;
 use crate::virtual_interrupts::{
     ContextInterrupts, Line, MANAGED_EXIT, NOTIFICATION_PENDING, OwnedInterrupts,
 };
 
 /// Counts the table pages for all partitions together.
-pub const TABLE_PAGES: usize = 64;
+pub const TABLE_PAGES: usize = 128;
 
 /// Counts the table pages that one partition may have: an eighth, so that nobody can starve another.
 pub(crate) const TABLE_PAGES_PER_PARTITION: usize = TABLE_PAGES / tantalum_types::MAX_PARTITIONS;
@@ -46,7 +51,11 @@ pub(crate) struct Partition {
     _tables: Mutex<Tables>,
     boot_info: u64,
     secondary_entry: AtomicU64,
-    aborted: AtomicBool,
+    /// Where in its life it is.
+    pub life: Lifecycle,
+    package: Package,
+    /// What it begins anew from; `Some` exactly if its manifest asks for that.
+    pristine: Option<Pristine>,
 }
 
 /// Holds the translation of both IPA spaces. Whoever changes a mapping takes the lock around it.
@@ -90,6 +99,19 @@ pub(crate) enum PartitionError {
     ManifestTooLarge(u64),
     /// Its boot information does not fit.
     BootInfo,
+    /// It is to begin anew after it was stopped, and there is no memory for a copy of its package.
+    NoCopy,
+    /// A region of memory or of a device that it asks for.
+    Region {
+        /// The name of the region's node.
+        name: Name,
+        /// Why it cannot be mapped.
+        error: Stage2Error,
+    },
+    /// Its message buffers have more pages than the SPMC takes.
+    BuffersTooLarge,
+    /// An interrupt of a device that it asks for is one of the SPMC's own.
+    ReservedInterrupt(u32),
     /// It asks for something that this SPMC cannot give yet.
     Unsupported(&'static str),
 }
@@ -110,6 +132,16 @@ impl fmt::Display for PartitionError {
                 write!(f, "its manifest has {size} bytes: at most 4096 are read")
             }
             Self::BootInfo => f.write_str("its boot information does not fit in a page"),
+            Self::NoCopy => f.write_str(
+                "abort-action: no Secure memory is left for the copy of its package that a restart needs",
+            ),
+            Self::Region { name, error } => write!(f, "its region \"{name}\" cannot be mapped: {error}"),
+            Self::BuffersTooLarge => {
+                write!(f, "\"rx_tx-info\" has to name buffers of at most {MAX_BUFFER_PAGES} pages each")
+            }
+            Self::ReservedInterrupt(intid) => {
+                write!(f, "the interrupt {intid} is the SPMC's own: remove it from \"interrupts\"")
+            }
             Self::Unsupported(what) => write!(f, "{what} is not supported: leave it out of the manifest"),
         }
     }
@@ -136,8 +168,8 @@ impl From<AccessError> for PartitionError {
 }
 
 impl Partition {
-    /// Builds partition `index` from its manifest, which has been checked: gives it its memory and nothing
-    /// else, and writes its boot information over the header of its package, which nobody needs any more.
+    /// Builds partition `index` from its manifest, which has been checked: gives it its memory, the regions and
+    /// the message buffers that the manifest names, and nothing else, and writes its boot information over the header of its package, which nobody needs any more.
     ///
     /// # Errors
     /// Says why it cannot be built; the table pages that it took are lost to it, not to others.
@@ -152,7 +184,7 @@ impl Partition {
         // VMID 0 is left to mean nobody.
         let vmid = VmId(index.as_u16().saturating_add(1));
         let mut secure = Stage2::new(index, AddressSpace::Secure, vmid, pool, platform)?;
-        let non_secure = Stage2::new(index, AddressSpace::NonSecure, vmid, pool, platform)?;
+        let mut non_secure = Stage2::new(index, AddressSpace::NonSecure, vmid, pool, platform)?;
         secure.map(
             manifest.memory.to_identical_ipa(),
             manifest.memory,
@@ -161,6 +193,7 @@ impl Partition {
             platform,
             platform,
         )?;
+        map_regions(&manifest, &mut secure, &mut non_secure, pool, platform)?;
         let boot_info = match manifest.boot_info_register {
             Some(_) => write_boot_info(&manifest, package, platform)?,
             None => 0,
@@ -170,10 +203,13 @@ impl Partition {
             // The count was checked against the same maximum.
             let _ = vcpus.push(Mutex::new(Vcpu::new()));
         }
-        let version = Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0);
-        Ok(Self {
+        let endpoint = Endpoint::new(first_version(&manifest));
+        if manifest.rx_tx.is_some_and(|buffers| buffers.rx.page_count() > u64::from(MAX_BUFFER_PAGES)) {
+            return Err(PartitionError::BuffersTooLarge);
+        }
+        let partition = Self {
             index,
-            endpoint: Endpoint::new(version.min(crate::version::SPMC_VERSION)),
+            endpoint,
             roots: Stage2Roots { secure: secure.root(), non_secure: non_secure.root(), vmid: vmid.0 },
             _tables: Mutex::new(Tables { _secure: secure, _non_secure: non_secure }),
             owned_interrupts: owned_interrupts(&manifest),
@@ -182,8 +218,20 @@ impl Partition {
             interrupts: [const { ContextInterrupts::new() }; MAX_VCPUS],
             boot_info,
             secondary_entry: AtomicU64::new(0),
-            aborted: AtomicBool::new(false),
-        })
+            life: Lifecycle::new(),
+            package: *package,
+            pristine: None,
+        };
+        partition.map_manifest_buffers();
+        Ok(partition)
+    }
+
+    /// Gives the partition, which has no message buffers, those that its manifest names, if it does.
+    pub(crate) fn map_manifest_buffers(&self) {
+        if let Some(buffers) = self.manifest.rx_tx {
+            // They have been found apart.
+            let _ = self.endpoint.mailbox.lock().map(buffers.tx, buffers.rx);
+        }
     }
 
     /// Returns the partition's place in the SPMC's manifest.
@@ -234,14 +282,57 @@ impl Partition {
         self.vcpus.get(index.get()).map(|vcpu| vcpu.lock())
     }
 
-    /// Tells whether the partition has been stopped because of what it did.
+    /// Tells whether the partition is being stopped because of what it did, or has been: then nobody enters any of
+    /// its execution contexts.
+    #[inline]
     pub(crate) fn is_aborted(&self) -> bool {
-        self.aborted.load(Ordering::Relaxed)
+        self.life.is_over()
     }
 
-    /// Stops the partition: from now on nobody enters any of its execution contexts.
-    pub(crate) fn set_aborted(&self) {
-        self.aborted.store(true, Ordering::Relaxed);
+    /// Returns what the partition's package consists of.
+    pub(crate) fn package(&self) -> &Package {
+        &self.package
+    }
+
+    /// Returns the copy of its package that the partition begins anew from, if it may.
+    pub(crate) fn pristine(&self) -> Option<&Pristine> {
+        self.pristine.as_ref()
+    }
+
+    /// Remembers the copy of its package that the partition begins anew from.
+    pub(crate) fn set_pristine(&mut self, pristine: Pristine) {
+        self.pristine = Some(pristine);
+    }
+
+    /// Yields the partition's execution contexts, each locked in turn.
+    pub(crate) fn each_vcpu(&self) -> impl Iterator<Item = (VcpuIndex, MutexGuard<'_, Vcpu>)> {
+        VcpuIndex::all().zip(&self.vcpus).map(|(index, vcpu)| (index, vcpu.lock()))
+    }
+
+    /// Puts the partition, of which nothing runs, into the state in which it was loaded: its memory, and what the
+    /// SPMC remembers of it.
+    ///
+    /// # Errors
+    /// Says why it cannot be; the partition must not run then.
+    pub(crate) fn restore(
+        &self,
+        platform: &(impl PhysicalMemory + CodeMemory),
+    ) -> Result<(), PartitionError> {
+        let memory = &self.manifest.memory;
+        let pristine = self.pristine.as_ref().ok_or(PartitionError::NoCopy)?;
+        pristine.restore(memory, platform)?;
+        if self.manifest.boot_info_register.is_some() {
+            write_boot_info(&self.manifest, &self.package, platform)?;
+        }
+        // Its first instructions run with the caches off.
+        platform.publish(memory);
+        self.secondary_entry.store(0, Ordering::Relaxed);
+        self.endpoint.reset(first_version(&self.manifest));
+        self.map_manifest_buffers();
+        for (_, mut vcpu) in self.each_vcpu() {
+            vcpu.revive();
+        }
+        Ok(())
     }
 
     /// Remembers where execution contexts other than the first begin.
@@ -260,12 +351,13 @@ impl Partition {
         Ok(())
     }
 
-    /// Says how execution context `index` begins.
-    pub(crate) fn start_of(&self, index: VcpuIndex) -> VcpuStart {
+    /// Says how execution context `index` begins. The `first` one of the partition's life begins where the image
+    /// says, the others where the first one has said.
+    pub(crate) fn start_of(&self, index: VcpuIndex, first: bool) -> VcpuStart {
         let registered = self.secondary_entry.load(Ordering::Relaxed);
         let own = self.manifest.memory.start().raw().saturating_add(self.manifest.entry_point_offset);
         let (entry, boot_info) =
-            if index.get() == 0 || registered == 0 { (own, self.boot_info) } else { (registered, 0) };
+            if first || registered == 0 { (own, self.boot_info) } else { (registered, 0) };
         VcpuStart {
             entry_point: Ipa::secure(entry),
             boot_info_register: self.manifest.boot_info_register.unwrap_or(0),
@@ -298,15 +390,6 @@ impl Partition {
         }
     }
 
-    /// Notes that a turn of one of the partition's execution contexts begins in which interrupts of the normal world do
-    /// `action`.
-    #[inline]
-    pub(crate) fn begin_turn(&self, index: VcpuIndex, action: NsInterruptsAction) {
-        if let Some(interrupts) = self.interrupts(index) {
-            interrupts.begin_turn(action);
-        }
-    }
-
     /// Lets the virtual interrupts of an execution context be as they are when it begins: those that the framework
     /// signals are enabled, on the line that the manifest names.
     pub(crate) fn reset_interrupts(&self, index: VcpuIndex) {
@@ -334,12 +417,23 @@ impl Partition {
     pub(crate) fn own_pages(&self, ipa: u64, page_count: u64) -> Result<PageRange<Pa>, Status> {
         let range = PageRange::new(Ipa::secure(ipa), page_count).map_err(|_| Status::InvalidParameters)?;
         let pages = range.to_identical_pa();
-        if self.manifest.memory.contains_range(&pages) { Ok(pages) } else { Err(Status::InvalidParameters) }
+        let own = self.manifest.own_memory().any(|own| own.contains_range(&pages));
+        if own { Ok(pages) } else { Err(Status::InvalidParameters) }
     }
 
     /// Tells whether the partition offers a service under `uuid`; the nil UUID is offered by all.
     pub(crate) fn offers(&self, uuid: &Uuid) -> bool {
         uuid.is_nil() || self.manifest.uuids.contains(uuid)
+    }
+
+    /// Tells whether the partition takes requests of the second form to the service `uuid`; to the nil UUID if any of
+    /// its services does.
+    pub(crate) fn takes_service_requests(&self, uuid: &Uuid) -> bool {
+        if uuid.is_nil() {
+            return self.manifest.messaging.receives_direct2;
+        }
+        let mut services = self.manifest.services();
+        services.any(|(service, method)| service == uuid && method.receives_direct2)
     }
 
     /// Describes the partition to the normal world or to another partition.
@@ -350,6 +444,8 @@ impl Partition {
         let mut properties = PartitionProperties::AARCH64;
         properties.set(PartitionProperties::RECEIVES_DIRECT, messaging.receives_direct);
         properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
+        properties.set(PartitionProperties::RECEIVES_DIRECT2, messaging.receives_direct2);
+        properties.set(PartitionProperties::SENDS_DIRECT2, messaging.sends_direct2 && !to_normal_world);
         PartitionInfo {
             id: self.id(),
             execution_context_count: u16::try_from(self.vcpus.len()).unwrap_or(u16::MAX),
@@ -359,19 +455,49 @@ impl Partition {
     }
 }
 
+/// Returns the version of FF-A that a partition is taken to speak until it says so itself.
+fn first_version(manifest: &PartitionManifest) -> Version {
+    Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0).min(crate::version::SPMC_VERSION)
+}
+
+impl Partition {
+    /// Describes the partition to whoever asks for `uuid`: that service, or for the nil UUID, each of its services
+    /// if the caller `knows_services`, and otherwise all of them as one. Each has its own messages.
+    pub(crate) fn infos(
+        &self,
+        uuid: &Uuid,
+        knows_services: bool,
+        to_normal_world: bool,
+    ) -> impl Iterator<Item = PartitionInfo> {
+        let all = self.info(to_normal_world);
+        let as_one = uuid.is_nil() && !knows_services;
+        let services = self.manifest.services().filter(move |(own, _)| uuid.is_nil() || *own == uuid);
+        let each = services.map(move |(own, messaging)| PartitionInfo {
+            uuid: *own,
+            properties: all.properties.difference(not_of(messaging)),
+            ..all
+        });
+        each.filter(move |_| !as_one).chain(as_one.then_some(all))
+    }
+}
+
+/// Returns the properties that a service without those messages does not have.
+fn not_of(messaging: &Messaging) -> PartitionProperties {
+    let mut properties = PartitionProperties::empty();
+    properties.set(PartitionProperties::RECEIVES_DIRECT, !messaging.receives_direct);
+    properties.set(PartitionProperties::SENDS_DIRECT, !messaging.sends_direct);
+    properties.set(PartitionProperties::INDIRECT, !messaging.indirect);
+    properties.set(PartitionProperties::RECEIVES_DIRECT2, !messaging.receives_direct2);
+    properties.set(PartitionProperties::SENDS_DIRECT2, !messaging.sends_direct2);
+    properties
+}
+
 /// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
 fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError> {
     let refused = [
-        (!manifest.memory_regions.is_empty(), "a memory region"),
-        (manifest.rx_tx.is_some(), "rx_tx-info"),
         (manifest.notification_support, "notification-support"),
         (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
-        (
-            manifest.messaging.receives_direct2 || manifest.messaging.sends_direct2,
-            "the second form of direct requests (bits 9 and 10 of messaging-method)",
-        ),
-        (manifest.cpu_off_message, "power-management-messages"),
-        (manifest.abort_action != AbortAction::Stop, "abort-action"),
+        (manifest.abort_action == AbortAction::Propagate, "abort-action 3 (propagate)"),
         (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {

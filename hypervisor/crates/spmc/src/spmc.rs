@@ -4,13 +4,16 @@ use heapless::Vec;
 use spin::Mutex;
 use tantalum_ffa::Version;
 use tantalum_hal::{Action, Event, Platform};
-use tantalum_manifest::{Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition};
+use tantalum_manifest::{
+    AbortAction, Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition,
+};
 use tantalum_stage2::TablePool;
 use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
 
 use crate::endpoint::Endpoint;
 use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::pristine::Pristine;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -35,8 +38,12 @@ pub struct Cpu {
     pub(crate) current: Option<VcpuId>,
     /// How many partitions of the boot order have had their turn on this processing element.
     pub(crate) booted: usize,
-    /// Whether partitions still initialise themselves on this processing element.
+    /// Whether partitions still initialise themselves on this processing element, or learn that it goes off: the
+    /// normal world cannot take over.
     pub(crate) booting: bool,
+    /// How many partitions of the boot order have had their turn to learn that this processing element goes off;
+    /// `None` while it does not.
+    pub(crate) going_off: Option<usize>,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
     /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
@@ -57,6 +64,7 @@ impl Cpu {
             current: None,
             booted: 0,
             booting: true,
+            going_off: None,
             normal_world_extra: [0; 10],
             interrupted: None,
             to_wake: PartitionSet::EMPTY,
@@ -110,7 +118,46 @@ impl Spmc {
                 }
             }
         }
+        self.keep_packages(manifest, platform);
         self.order_boot();
+    }
+
+    /// Copies the packages of the partitions that may begin anew. One for whose copy there is no room is left out.
+    fn keep_packages(&mut self, spmc: &SpmcManifest, platform: &impl Platform) {
+        for index in PartitionIndex::all() {
+            let Some(partition) = self.partition(index) else { continue };
+            if partition.manifest().abort_action != AbortAction::Restart {
+                continue;
+            }
+            let others = self.partitions();
+            let kept = Pristine::keep(
+                partition.package(),
+                &partition.manifest().memory,
+                spmc,
+                others.clone().map(Partition::manifest),
+                others.filter_map(Partition::pristine),
+                platform,
+            );
+            let kept = kept.map_err(PartitionError::from).and_then(|kept| kept.ok_or(PartitionError::NoCopy));
+            let Some(slot) = self.partitions.get_mut(index.get()) else { continue };
+            match (kept, slot.as_mut()) {
+                (Ok(pristine), Some(partition)) => {
+                    log::info!(
+                        "partition {} {}: {} KiB of its package are kept at {}",
+                        partition.id(),
+                        partition.name(),
+                        pristine.range().size() >> 10,
+                        pristine.range().start(),
+                    );
+                    partition.set_pristine(pristine);
+                }
+                (Err(error), _) => {
+                    log::error!("partition {} is left out: {error}", index.endpoint_id());
+                    *slot = None;
+                }
+                (Ok(_), None) => {}
+            }
+        }
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
@@ -118,7 +165,7 @@ impl Spmc {
         let action = match cpu.current {
             // Another of its execution contexts did what it may not, while this one ran here.
             Some(current) if self.partition(current.partition).is_none_or(Partition::is_aborted) => {
-                self.unwind(cpu, current)
+                self.end_turn(cpu, current, platform)
             }
             _ => self.handle_event(cpu, event, platform),
         };
@@ -138,7 +185,7 @@ impl Spmc {
             }
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
-            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
+            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
             Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
             Event::Started => self.start_cpu(cpu),
         }
@@ -149,14 +196,14 @@ impl Spmc {
         self.partitions.get(index.get())?.as_ref()
     }
 
-    /// Yields every partition that was loaded, also those that have been stopped.
-    pub(crate) fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
-        self.partitions.iter().flatten()
-    }
-
     /// Returns the partition with the endpoint id `id`, if there is one.
     pub(crate) fn partition_by_id(&self, id: EndpointId) -> Option<&Partition> {
         self.partition(id.partition_index()?)
+    }
+
+    /// Returns every partition, in the order of their ids.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &Partition> + Clone {
+        self.partitions.iter().flatten()
     }
 
     /// Returns every partition that has not been stopped, in the order of their ids.
@@ -170,12 +217,12 @@ impl Spmc {
     }
 
     /// Reads the package of partition `index` and builds the partition.
-    fn load(
+    fn load<P: Platform>(
         &mut self,
         index: PartitionIndex,
         entry: &PartitionEntry,
         spmc: &SpmcManifest,
-        platform: &impl Platform,
+        platform: &P,
     ) -> Result<Partition, PartitionError> {
         let memory = entry.memory()?;
         if !spmc.secure_memory.iter().any(|secure| secure.contains_range(&memory)) {
@@ -197,6 +244,10 @@ impl Spmc {
 
         let accepted = self.partitions.iter().flatten().map(Partition::manifest);
         check_partition(spmc, index, accepted, &manifest)?;
+        let mut interrupts = manifest.device_regions.iter().flat_map(|region| &region.interrupts);
+        if let Some(own) = interrupts.find(|interrupt| [P::KICK, P::TIMER].contains(&interrupt.intid)) {
+            return Err(PartitionError::ReservedInterrupt(own.intid));
+        }
         Partition::new(index, manifest, &package, self.tables.get_mut(), platform)
     }
 

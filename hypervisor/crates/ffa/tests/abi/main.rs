@@ -3,4 +3,5 @@
 
 mod against_arm_ffa;
 mod codec;
+mod memory;
 mod strategies;
