@@ -44,7 +44,8 @@ const CALLS: &[(u32, Offered)] = &[
     (f::ID_GET, Offered::All),
     (f::SPM_ID_GET, Offered::All),
     (f::MSG_WAIT, Offered::Partitions),
-    (f::RUN, Offered::NormalWorld),
+    (f::YIELD, Offered::Partitions),
+    (f::RUN, Offered::All),
     (f::DIRECT_REQ_32, Offered::All),
     (f::DIRECT_REQ_64, Offered::All),
     (f::DIRECT_RESP_32, Offered::All),
@@ -63,6 +64,9 @@ const CALLS: &[(u32, Offered)] = &[
     (f::SECONDARY_EP_REGISTER_64, Offered::MultiProcessor),
     (f::CONSOLE_LOG_32, Offered::Partitions),
     (f::CONSOLE_LOG_64, Offered::Partitions),
+    (f::PARTITION_INFO_GET_REGS, Offered::All),
+    (f::DIRECT_REQ2, Offered::All),
+    (f::DIRECT_RESP2, Offered::All),
 ];
 
 /// Answers FFA_FEATURES of `caller` for the function or feature `id`: w2 and w3 of the answer.
@@ -113,7 +117,11 @@ fn interrupt_of(caller: &Caller<'_>, feature: u32, input: u32) -> Result<u32, St
     let intid = match (feature, caller) {
         (SCHEDULE_RECEIVER_INTERRUPT, Caller::NormalWorld(_)) => SCHEDULE_RECEIVER_SGI,
         (NOTIFICATION_PENDING_INTERRUPT, Caller::Partition(_)) => NOTIFICATION_PENDING,
-        (MANAGED_EXIT_INTERRUPT, Caller::Partition(_)) => MANAGED_EXIT,
+        (MANAGED_EXIT_INTERRUPT, Caller::Partition(partition))
+            if partition.manifest().managed_exit.is_some() =>
+        {
+            MANAGED_EXIT
+        }
         _ => return Err(Status::NotSupported),
     };
     if caller.version() < Version::V1_1 {
@@ -135,6 +143,8 @@ fn since(function: u32) -> Version {
         | f::NOTIFICATION_INFO_GET_64
         | f::RX_ACQUIRE
         | f::MSG_SEND2 => Version::V1_1,
+        // The driver in Linux 6.12 uses what is offered to it, whatever version it speaks.
+        f::PARTITION_INFO_GET_REGS | f::DIRECT_REQ2 | f::DIRECT_RESP2 => Version::V1_2,
         _ => Version::V1_0,
     }
 }

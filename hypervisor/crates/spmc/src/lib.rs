@@ -9,13 +9,15 @@
 //! | `normal_world`, `partition_call` | which calls each kind of caller may make |
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
-//! | `direct` | direct requests and responses |
+//! | `direct`, `service` | direct requests and responses, of the first form and of the second |
 //! | `notify` | notifications, and the interrupts that announce them |
 //! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
+//! | `run_model` | which calls an execution context may make, by what it runs for |
+//! | `interrupt`, `power` | physical interrupts and what they stop; messages of the SPMD |
+//! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
+//! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
 //! | `regions` | the memory and devices that a manifest asks for |
-//! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
-//! | `virtual_interrupts` | what of them an execution context sees |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
 //! Locks: the mailbox of an endpoint, all notifications, and an execution context. Nobody holds two of them at a
@@ -27,6 +29,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod abort;
 mod common;
 mod console;
 mod direct;
@@ -35,18 +38,23 @@ mod endpoint;
 mod features;
 mod indirect;
 mod interrupt;
+mod lifecycle;
 mod mailbox;
 mod normal_world;
 mod notify;
+mod paravirtual;
 mod partition;
 mod partition_call;
 mod power;
+mod pristine;
 mod regions;
+mod run_model;
 mod schedule;
+mod service;
 mod spmc;
+mod timer;
 mod vcpu;
 mod version;
-#[allow(dead_code)] // until the next commit
 mod virtual_interrupts;
 mod vm;
 

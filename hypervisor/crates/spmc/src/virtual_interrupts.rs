@@ -63,8 +63,19 @@ impl Slot {
 pub(crate) struct Owned {
     /// The number, 16 to 1019.
     pub intid: u32,
-    /// How the interrupt controller has it.
-    pub setting: Mutex<InterruptSetting>,
+    /// The affinity of the processing element that it goes to at first, if that is said.
+    pub target: Option<u64>,
+    /// How it is at first.
+    pub initial: InterruptSetting,
+    /// How the interrupt controller has it; `None` while the partition does not run.
+    pub current: Mutex<Option<InterruptSetting>>,
+}
+
+impl Owned {
+    /// Tells whether each processing element has its own.
+    pub(crate) const fn is_private(&self) -> bool {
+        self.intid < 32
+    }
 }
 
 /// Lists the physical interrupts that a partition owns, the most urgent first.
@@ -78,10 +89,10 @@ impl OwnedInterrupts {
     }
 
     /// Adds an interrupt, and says whether there was room. It goes behind those that are as urgent as it is.
-    pub(crate) fn add(&mut self, intid: u32, setting: InterruptSetting) -> bool {
-        let urgent = |owned: &Owned| owned.setting.lock().priority <= setting.priority;
-        let place = self.0.iter().position(|owned| !urgent(owned)).unwrap_or(self.0.len());
-        self.0.insert(place, Owned { intid, setting: Mutex::new(setting) }).is_ok()
+    pub(crate) fn add(&mut self, intid: u32, initial: InterruptSetting, target: Option<u64>) -> bool {
+        let less_urgent = |owned: &Owned| owned.initial.priority > initial.priority;
+        let place = self.0.iter().position(less_urgent).unwrap_or(self.0.len());
+        self.0.insert(place, Owned { intid, target, initial, current: Mutex::new(None) }).is_ok()
     }
 
     /// Yields the interrupts.
