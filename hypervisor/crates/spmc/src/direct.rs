@@ -1,12 +1,15 @@
 //! Direct requests and responses (FF-A 1.2, chapter 7).
 
 use tantalum_ffa::{Call, DirectMessage, Status};
-use tantalum_hal::{Action, Entry};
+use tantalum_hal::{Action, Entry, Platform};
+use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{Origin, RunModel};
+use crate::virtual_interrupts::more_restrictive;
 
 impl Spmc {
     /// Carries a direct request of the normal world to a partition.
@@ -25,8 +28,9 @@ impl Spmc {
         if message.sender != EndpointId::HYPERVISOR || message.framework.is_some() {
             return Err(Status::InvalidParameters);
         }
-        let (_, callee) = self.receiver(cpu, message.receiver)?;
-        self.enter(cpu, callee, Origin::NormalWorld(message.sender), message)
+        let (partition, callee) = self.receiver(cpu, message.receiver)?;
+        let action = partition.manifest().ns_interrupts_action;
+        self.enter(cpu, callee, Origin::NormalWorld(message.sender), action, message)
     }
 
     /// Carries a direct request of one partition to another.
@@ -52,13 +56,16 @@ impl Spmc {
             return Err(Status::Denied);
         }
         let (partition, callee) = self.receiver(cpu, message.receiver)?;
-        let action = self.enter(cpu, callee, Origin::Partition(caller.id), message).map_err(|status| {
+        let restriction =
+            caller.partition.interrupts(caller.id.index).map_or(NsInterruptsAction::Queued, |i| i.action());
+        let action = more_restrictive(restriction, partition.manifest().ns_interrupts_action);
+        // Nobody else changes the state of an execution context that runs here, or is blocked on what runs here.
+        caller.vcpu()?.block(callee, Cycle::DirectRequest)?;
+        self.enter(cpu, callee, Origin::Partition(caller.id), action, message).map_err(|status| {
+            let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(callee));
             let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
             if cycle { Status::Denied } else { status }
-        })?;
-        // Nobody else changes the state of an execution context that runs here.
-        caller.vcpu()?.block(callee)?;
-        Ok(action)
+        })
     }
 
     /// Carries the answer of the execution context that runs to whoever asked it.
@@ -71,11 +78,22 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         message: &DirectMessage,
+        platform: &impl Platform,
     ) -> Result<Action, Status> {
         if message.sender != caller.partition.id() || message.framework.is_some() {
             return Err(Status::InvalidParameters);
         }
+        let unhandled = match caller.partition.interrupts(caller.id.index) {
+            Some(interrupts) if !interrupts.is_quiet() => {
+                caller.vcpu()?.asked_by(message.receiver)?;
+                self.end_turn(cpu, caller, interrupts, platform)
+            }
+            _ => false,
+        };
         let origin = caller.vcpu()?.respond(message.receiver)?;
+        if unhandled {
+            cpu.to_wake.insert(caller.id.partition);
+        }
         let registers = Call::DirectResponse(*message).encode();
         Ok(match origin {
             Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
@@ -105,12 +123,14 @@ impl Spmc {
         cpu: &mut Cpu,
         callee: VcpuId,
         origin: Origin,
+        action: NsInterruptsAction,
         message: &DirectMessage,
     ) -> Result<Action, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
         let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
         vcpu.enter(RunModel::DirectRequest { origin })?;
         drop(vcpu);
+        partition.begin_turn(callee.index, action);
         Ok(self.run(cpu, callee, Entry::Answer(Call::DirectRequest(*message).encode())))
     }
 }

@@ -12,7 +12,9 @@
 //! | `direct` | direct requests and responses |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
 //! | `regions` | the memory and devices that a manifest asks for |
-//! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
+//! | `run_model` | which calls an execution context may make, by what it runs for |
+//! | `interrupt`, `power` | physical interrupts and what they stop; messages of the SPMD |
+//! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
 //!
 //! Locks: the mailbox of an endpoint, and an execution context. Nobody holds two of them at a time, with one
@@ -31,14 +33,18 @@ mod features;
 mod interrupt;
 mod mailbox;
 mod normal_world;
+mod paravirtual;
 mod partition;
 mod partition_call;
 mod power;
 mod regions;
+mod run_model;
 mod schedule;
 mod spmc;
+mod timer;
 mod vcpu;
 mod version;
+mod virtual_interrupts;
 
 pub use partition::TABLE_PAGES;
 pub use spmc::{Cpu, Spmc};

@@ -1,11 +1,12 @@
 //! Which calls a partition may make (the Secure virtual FF-A instance).
 
-use tantalum_ffa::{Call, ConsoleText, Status, answer, function};
+use tantalum_ffa::{Call, ConsoleText, DecodeError, Status, answer, function};
 use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::CallRegisters;
 
 use crate::common::Caller;
 use crate::partition::Running;
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
 
 impl Spmc {
@@ -24,6 +25,17 @@ impl Spmc {
         };
         let result = match Call::decode(registers) {
             Ok(call) => self.serve_partition(cpu, &running, &call, platform),
+            Err(DecodeError::UnknownFunction(function)) => {
+                match self.paravirtual_call(cpu, &running, function, registers, platform) {
+                    Some(result) => {
+                        let mut answer = *registers;
+                        let [x0, ..] = &mut answer.0;
+                        *x0 = result;
+                        Ok(self.run(cpu, running.id, Entry::Answer(answer)))
+                    }
+                    None => Err(Status::NotSupported),
+                }
+            }
             Err(error) => Err(error.status()),
         };
         match result {
@@ -49,9 +61,11 @@ impl Spmc {
         }
         negotiation.freeze();
         let answer = match call {
-            Call::DirectResponse(message) => return self.response(cpu, running, message),
+            Call::DirectResponse(message) => return self.response(cpu, running, message, platform),
             Call::DirectRequest(message) => return self.request_from_partition(cpu, running, message),
-            Call::MsgWait { retain_rx } => return self.msg_wait(cpu, running, *retain_rx),
+            Call::MsgWait { retain_rx } => return self.msg_wait(cpu, running, *retain_rx, platform),
+            Call::Run { target } => return self.run_by_partition(cpu, running, *target),
+            Call::Yield { timeout, .. } => return self.yield_call(cpu, running, *timeout),
             Call::Error { status, .. } => return self.give_up(cpu, running, *status),
             Call::ConsoleLog(text) => console_log(running, text, platform),
             Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
@@ -94,7 +108,7 @@ fn console_log(
 
 /// Remembers where the partition's execution contexts on other processing elements begin.
 fn secondary_ep_register(running: &Running<'_>, entry: u64) -> Result<CallRegisters, Status> {
-    running.vcpu()?.may_register_secondary_entry()?;
+    running.vcpu()?.may(Cycle::SecondaryEpRegister)?;
     running.partition.register_secondary_entry(entry)?;
     Ok(answer::success())
 }

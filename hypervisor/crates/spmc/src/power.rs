@@ -55,7 +55,8 @@ impl Spmc {
     }
 
     /// Ends the life of every execution context that is tied to this processing element.
-    fn cpu_off(&self, cpu: &Cpu) {
+    fn cpu_off(&self, cpu: &mut Cpu) {
+        cpu.leaving = true;
         for partition in self.live_partitions().filter(|partition| partition.is_multi_processor()) {
             let Some(id) = partition.vcpu_on(cpu.index()) else { continue };
             let Some(mut vcpu) = partition.vcpu(id.index) else { continue };

@@ -9,6 +9,7 @@ use tantalum_stage2::TablePool;
 use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
 
 use crate::endpoint::Endpoint;
+use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
 
 /// Bounds a partition's manifest in bytes.
@@ -23,6 +24,7 @@ pub struct Spmc {
     pub(crate) normal_world: Endpoint,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
     tables: Mutex<TablePool<TABLE_PAGES>>,
+    pub(crate) machine: MachineInterrupts,
 }
 
 /// Holds what one processing element is at. It belongs to that processing element alone.
@@ -37,12 +39,30 @@ pub struct Cpu {
     pub(crate) booting: bool,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
+    /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
+    pub(crate) interrupted: Option<Interrupted>,
+    /// Which partitions have an execution context that is to be run here for an interrupt, once nobody is in the way.
+    pub(crate) to_wake: PartitionSet,
+    /// Whose interrupts are to be set up or silenced here before this processing element goes on.
+    pub(crate) to_configure: PartitionSet,
+    /// Whether this processing element is about to go off.
+    pub(crate) leaving: bool,
 }
 
 impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
-        Self { index, current: None, booted: 0, booting: true, normal_world_extra: [0; 10] }
+        Self {
+            index,
+            current: None,
+            booted: 0,
+            booting: true,
+            normal_world_extra: [0; 10],
+            interrupted: None,
+            to_wake: PartitionSet::EMPTY,
+            to_configure: PartitionSet::EMPTY,
+            leaving: false,
+        }
     }
 
     /// Returns which processing element it is.
@@ -60,6 +80,7 @@ impl Spmc {
             normal_world: Endpoint::new(Version::V1_0),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
+            machine: MachineInterrupts::new(),
         }
     }
 
@@ -68,6 +89,7 @@ impl Spmc {
     /// A partition whose package or manifest is wrong is left out, which the log says.
     pub fn configure(&mut self, manifest: &SpmcManifest, platform: &impl Platform) {
         self.normal_memory = manifest.non_secure_memory.clone();
+        self.machine.cpus = manifest.cpus.clone();
         for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
             match self.load(index, entry, manifest, platform) {
                 Ok(partition) => {
@@ -93,12 +115,21 @@ impl Spmc {
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
     pub fn handle<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
-        if let Some(current) = cpu.current
-            && self.partition(current.partition).is_none_or(Partition::is_aborted)
-        {
+        let action = match cpu.current {
             // Another of its execution contexts did what it may not, while this one ran here.
-            return self.unwind(cpu, current);
+            Some(current) if self.partition(current.partition).is_none_or(Partition::is_aborted) => {
+                self.unwind(cpu, current)
+            }
+            _ => self.handle_event(cpu, event, platform),
+        };
+        if cpu.leaving || !cpu.to_configure.is_empty() {
+            self.configure_interrupts(cpu, platform);
         }
+        action
+    }
+
+    #[inline]
+    fn handle_event<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
         match event {
             Event::NormalWorldCall(call) => {
                 let [_, _, _, _, _, _, _, _, extra @ ..] = call.0;
@@ -108,7 +139,7 @@ impl Spmc {
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
-            Event::TimerAccess(_) => self.timer_access(cpu),
+            Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
             Event::Started => self.start_cpu(cpu),
         }
     }
@@ -116,6 +147,11 @@ impl Spmc {
     /// Returns the partition with the index `index`, if there is one.
     pub(crate) fn partition(&self, index: PartitionIndex) -> Option<&Partition> {
         self.partitions.get(index.get())?.as_ref()
+    }
+
+    /// Yields every partition that was loaded, also those that have been stopped.
+    pub(crate) fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().flatten()
     }
 
     /// Returns the partition with the endpoint id `id`, if there is one.

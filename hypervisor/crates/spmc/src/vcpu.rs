@@ -4,7 +4,10 @@
 //! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
 
 use tantalum_ffa::Status;
-use tantalum_types::{EndpointId, VcpuId};
+use tantalum_types::{CpuIndex, EndpointId, VcpuId};
+
+use crate::run_model::{self, Cycle, Verdict};
+use crate::timer::Timer;
 
 /// Says who waits for the answer to a direct request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,9 @@ pub(crate) enum RunModel {
         /// Who asked, and waits.
         origin: Origin,
     },
+    /// To handle a secure interrupt that came while it waited: the SPMC itself schedules it, and lets what the
+    /// interrupt has stopped go on when it waits again.
+    SecureInterrupt,
 }
 
 /// Says where in its life an execution context is.
@@ -47,8 +53,21 @@ pub(crate) enum State {
     },
     /// An interrupt of the normal world stopped it; FFA_RUN lets it go on.
     Preempted(RunModel),
+    /// It has called FFA_YIELD, which is the other way to be blocked; FFA_RUN lets it go on.
+    Yielded(RunModel),
+    /// A secure interrupt of another partition stopped it, or kept it from going on; the SPMC lets it go on.
+    Interrupted(RunModel),
     /// It did what it may not, or gave up. It never runs again.
     Aborted,
+}
+
+/// Says how an execution context goes on that FFA_RUN was called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resumption {
+    /// Where it was interrupted.
+    Interrupted,
+    /// Behind its FFA_YIELD.
+    Yielded,
 }
 
 /// Is an execution context as the SPMC sees it; its registers belong to the machine.
@@ -56,12 +75,21 @@ pub(crate) enum State {
 pub(crate) struct Vcpu {
     state: State,
     log: crate::console::LineBuffer,
+    /// Its EL1 physical timer, and the processing element that watches it: the one on which it was last set up.
+    pub timer: Timer,
+    /// See `timer`.
+    pub timer_cpu: Option<CpuIndex>,
 }
 
 impl Vcpu {
     /// Builds an execution context that has not been started.
     pub(crate) const fn new() -> Self {
-        Self { state: State::Off, log: crate::console::LineBuffer::new() }
+        Self {
+            state: State::Off,
+            log: crate::console::LineBuffer::new(),
+            timer: Timer::new(),
+            timer_cpu: None,
+        }
     }
 
     /// Returns where in its life the execution context is.
@@ -83,9 +111,14 @@ impl Vcpu {
         match self.state {
             State::Off | State::Waiting => {
                 self.state = State::Running(RunModel::Init);
+                self.timer = Timer::new();
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Aborted => Err(Status::Aborted),
         }
     }
@@ -100,7 +133,11 @@ impl Vcpu {
                 self.state = State::Running(model);
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Off => Err(Status::Denied),
             State::Aborted => Err(Status::Aborted),
         }
@@ -111,18 +148,10 @@ impl Vcpu {
     /// # Errors
     /// DENIED while a direct request is open, or if it does not run.
     pub(crate) fn wait(&mut self) -> Result<RunModel, Status> {
-        match self.state {
-            State::Running(model @ (RunModel::Init | RunModel::Run)) => {
-                self.state = State::Waiting;
-                Ok(model)
-            }
-            State::Running(RunModel::DirectRequest { .. })
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
-        }
+        let model = self.running()?;
+        run_model::check(&model, Cycle::MsgWait)?;
+        self.state = State::Waiting;
+        Ok(model)
     }
 
     /// Ends the work of a running execution context that answers a direct request from `asker`, and returns
@@ -131,37 +160,56 @@ impl Vcpu {
     /// # Errors
     /// DENIED if it does not run for a direct request, INVALID_PARAMETERS if the request came from another.
     pub(crate) fn respond(&mut self, asker: EndpointId) -> Result<Origin, Status> {
-        match self.state {
-            State::Running(RunModel::DirectRequest { origin }) => {
-                if origin.endpoint() != asker {
-                    return Err(Status::InvalidParameters);
-                }
-                self.state = State::Waiting;
-                Ok(origin)
+        let origin = self.asked_by(asker)?;
+        self.state = State::Waiting;
+        Ok(origin)
+    }
+
+    /// Returns who waits for the answer to a direct request from `asker`.
+    ///
+    /// # Errors
+    /// As [`Self::respond`].
+    pub(crate) fn asked_by(&self, asker: EndpointId) -> Result<Origin, Status> {
+        let model = self.running()?;
+        run_model::check(&model, Cycle::DirectResponse)?;
+        let RunModel::DirectRequest { origin } = model else { return Err(Status::Denied) };
+        if origin.endpoint() == asker { Ok(origin) } else { Err(Status::InvalidParameters) }
+    }
+
+    /// Checks that a running execution context may make `call`.
+    ///
+    /// # Errors
+    /// DENIED if it may not, or if it does not run.
+    pub(crate) fn may(&self, call: Cycle) -> Result<(), Status> {
+        run_model::check(&self.running()?, call)
+    }
+
+    /// Takes the processing element from a running execution context that calls FFA_YIELD, and returns what its turn
+    /// is for; `None` if the call has no effect.
+    ///
+    /// # Errors
+    /// DENIED if it may not yield, or if it does not run.
+    pub(crate) fn yield_time(&mut self) -> Result<Option<RunModel>, Status> {
+        let model = self.running()?;
+        match run_model::verdict(&model, Cycle::Yield) {
+            Verdict::Allowed => {
+                self.state = State::Yielded(model);
+                Ok(Some(model))
             }
-            State::Running(RunModel::Init | RunModel::Run)
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
+            Verdict::NoEffect => Ok(None),
+            Verdict::Denied => Err(Status::Denied),
         }
     }
 
-    /// Blocks a running execution context until `callee` answers.
+    /// Blocks a running execution context that makes `call` until `callee` answers.
     ///
     /// # Errors
-    /// DENIED if it does not run.
-    pub(crate) fn block(&mut self, callee: VcpuId) -> Result<(), Status> {
-        match self.state {
-            State::Running(model) => {
-                self.state = State::Blocked { model, callee };
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+    /// DENIED if it may not make the call, or if it does not run.
+    pub(crate) fn block(&mut self, callee: VcpuId, call: Cycle) -> Result<(), Status> {
+        let model = self.running()?;
+        run_model::check(&model, call)?;
+        self.state = State::Blocked { model, callee };
+        Ok(())
     }
 
     /// Lets an execution context that `callee` has answered go on.
@@ -179,6 +227,8 @@ impl Vcpu {
             | State::Running(_)
             | State::Blocked { .. }
             | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_)
             | State::Aborted => Err(Status::Denied),
         }
     }
@@ -188,45 +238,62 @@ impl Vcpu {
     /// # Errors
     /// DENIED if it does not run.
     pub(crate) fn preempt(&mut self) -> Result<(), Status> {
-        match self.state {
-            State::Running(model) => {
-                self.state = State::Preempted(model);
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+        self.state = State::Preempted(self.running()?);
+        Ok(())
     }
 
-    /// Gives the processing element back to a preempted execution context.
+    /// Gives the processing element back to an execution context that was preempted or has yielded, and says how it
+    /// goes on.
     ///
     /// # Errors
-    /// DENIED if it was not preempted.
-    pub(crate) fn resume(&mut self) -> Result<(), Status> {
-        match self.state {
-            State::Preempted(model) => {
-                self.state = State::Running(model);
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Running(_) | State::Blocked { .. } | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+    /// DENIED if neither is so.
+    pub(crate) fn resume(&mut self) -> Result<Resumption, Status> {
+        let (model, how) = match self.state {
+            State::Preempted(model) => (model, Resumption::Interrupted),
+            State::Yielded(model) => (model, Resumption::Yielded),
+            State::Off
+            | State::Waiting
+            | State::Running(_)
+            | State::Blocked { .. }
+            | State::Interrupted(_)
+            | State::Aborted => return Err(Status::Denied),
+        };
+        self.state = State::Running(model);
+        Ok(how)
     }
 
-    /// Checks that the execution context initialises itself, the only time to say where others begin.
+    /// Takes the processing element from a running execution context for a secure interrupt of another partition.
     ///
     /// # Errors
-    /// DENIED if it does something else.
-    pub(crate) fn may_register_secondary_entry(&self) -> Result<(), Status> {
+    /// DENIED if it does not run.
+    pub(crate) fn interrupt(&mut self) -> Result<(), Status> {
+        self.state = State::Interrupted(self.running()?);
+        Ok(())
+    }
+
+    /// Gives the processing element back to an execution context after [`Self::interrupt`].
+    ///
+    /// # Errors
+    /// DENIED if that is not what stopped it.
+    pub(crate) fn end_interrupt(&mut self) -> Result<(), Status> {
+        let State::Interrupted(model) = self.state else { return Err(Status::Denied) };
+        self.state = State::Running(model);
+        Ok(())
+    }
+
+    /// Returns what a running execution context runs for.
+    ///
+    /// # Errors
+    /// DENIED if it does not run.
+    fn running(&self) -> Result<RunModel, Status> {
         match self.state {
-            State::Running(RunModel::Init) => Ok(()),
-            State::Running(RunModel::Run | RunModel::DirectRequest { .. })
-            | State::Off
+            State::Running(model) => Ok(model),
+            State::Off
             | State::Waiting
             | State::Blocked { .. }
             | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_)
             | State::Aborted => Err(Status::Denied),
         }
     }
@@ -246,7 +313,11 @@ impl Vcpu {
                 self.state = State::Off;
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Aborted => Err(Status::Aborted),
         }
     }
@@ -285,7 +356,7 @@ mod tests {
     const SERVING: RunModel = RunModel::DirectRequest { origin: NORMAL };
 
     /// Lists one state of each kind.
-    fn states() -> [State; 8] {
+    fn states() -> [State; 11] {
         [
             State::Off,
             State::Waiting,
@@ -295,13 +366,16 @@ mod tests {
             State::Blocked { model: SERVING, callee: id(1) },
             State::Preempted(SERVING),
             State::Aborted,
+            State::Running(RunModel::SecureInterrupt),
+            State::Yielded(SERVING),
+            State::Interrupted(SERVING),
         ]
     }
 
     /// Checks what one step answers in each of [`states`], and that a refused step changes nothing.
     fn check<T: PartialEq + core::fmt::Debug>(
         step: impl Fn(&mut Vcpu) -> Result<T, Status>,
-        expected: [Result<State, Status>; 8],
+        expected: [Result<State, Status>; 11],
     ) {
         for (state, expected) in states().into_iter().zip(expected) {
             let mut vcpu = in_state(state);
@@ -323,26 +397,31 @@ mod tests {
     #[test]
     fn only_who_waits_is_entered() {
         let entered = Ok(State::Running(SERVING));
-        check(|vcpu| vcpu.enter(SERVING), [DENIED, entered, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        let expected = [DENIED, entered, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED, BUSY, BUSY, BUSY];
+        check(|vcpu| vcpu.enter(SERVING), expected);
     }
 
     #[test]
     fn only_who_is_idle_is_started() {
         let started = Ok(State::Running(RunModel::Init));
-        check(Vcpu::start, [started, started, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
-        check(Vcpu::power_off, [Ok(State::Off), Ok(State::Off), BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        let busy = [BUSY, BUSY, BUSY];
+        let rest = [BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED];
+        let all = |first| [[first; 2].as_slice(), &rest, &busy].concat().try_into().unwrap();
+        check(Vcpu::start, all(started));
+        check(Vcpu::power_off, all(Ok(State::Off)));
     }
 
     #[test]
     fn nobody_waits_with_a_request_open() {
         let waits = Ok(State::Waiting);
-        check(Vcpu::wait, [DENIED, DENIED, waits, waits, DENIED, DENIED, DENIED, DENIED]);
+        let expected = [DENIED, DENIED, waits, waits, DENIED, DENIED, DENIED, DENIED, waits, DENIED, DENIED];
+        check(Vcpu::wait, expected);
     }
 
     #[test]
     fn only_a_request_is_answered() {
         let done = Ok(State::Waiting);
-        let none = [DENIED, DENIED, DENIED, DENIED, done, DENIED, DENIED, DENIED];
+        let none = [DENIED, DENIED, DENIED, DENIED, done, DENIED, DENIED, DENIED, DENIED, DENIED, DENIED];
         check(|vcpu| vcpu.respond(EndpointId::HYPERVISOR), none);
         let mut vcpu = in_state(State::Running(SERVING));
         assert_eq!(vcpu.respond(id(0).partition.endpoint_id()), Err(Status::InvalidParameters));
@@ -352,9 +431,10 @@ mod tests {
     #[test]
     fn only_the_callee_unblocks() {
         let goes_on = Ok(State::Running(SERVING));
-        let expected = [DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED];
+        let expected =
+            [DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED, DENIED, DENIED, DENIED];
         check(|vcpu| vcpu.unblock(id(1)), expected);
-        check(|vcpu| vcpu.unblock(id(2)), [DENIED; 8]);
+        check(|vcpu| vcpu.unblock(id(2)), [DENIED; 11]);
     }
 
     #[test]
@@ -364,15 +444,49 @@ mod tests {
             vcpu.preempt().unwrap();
             assert_eq!(vcpu.state(), State::Preempted(model));
             vcpu.resume().unwrap();
-            vcpu.block(id(1)).unwrap();
+            vcpu.block(id(1), Cycle::DirectRequest).unwrap();
             assert_eq!(vcpu.state(), State::Blocked { model, callee: id(1) });
             vcpu.unblock(id(1)).unwrap();
             assert_eq!(vcpu.state(), State::Running(model));
         }
-        check(
-            Vcpu::resume,
-            [DENIED, DENIED, DENIED, DENIED, DENIED, DENIED, Ok(State::Running(SERVING)), DENIED],
-        );
+        let goes_on = Ok(State::Running(SERVING));
+        let expected =
+            [DENIED, DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED, goes_on, DENIED];
+        check(Vcpu::resume, expected);
+    }
+
+    #[test]
+    fn who_a_secure_interrupt_has_stopped_goes_on_by_its_end_only() {
+        let stopped = |model| Ok(State::Interrupted(model));
+        let expected = [
+            DENIED,
+            DENIED,
+            stopped(RunModel::Init),
+            stopped(RunModel::Run),
+            stopped(SERVING),
+            DENIED,
+            DENIED,
+            DENIED,
+            stopped(RunModel::SecureInterrupt),
+            DENIED,
+            DENIED,
+        ];
+        check(Vcpu::interrupt, expected);
+        let mut expected = [DENIED; 11];
+        expected[10] = Ok(State::Running(SERVING));
+        check(Vcpu::end_interrupt, expected);
+    }
+
+    #[test]
+    fn yielding_keeps_what_the_turn_was_for() {
+        let mut expected = [DENIED; 11];
+        expected[3] = Ok(State::Yielded(RunModel::Run));
+        expected[4] = Ok(State::Yielded(SERVING));
+        expected[8] = Ok(State::Running(RunModel::SecureInterrupt));
+        check(Vcpu::yield_time, expected);
+        assert_eq!(in_state(State::Running(RunModel::SecureInterrupt)).yield_time(), Ok(None));
+        assert_eq!(in_state(State::Running(SERVING)).yield_time(), Ok(Some(SERVING)));
+        assert_eq!(in_state(State::Yielded(SERVING)).resume(), Ok(Resumption::Yielded));
     }
 
     #[test]
@@ -387,7 +501,8 @@ mod tests {
     #[test]
     fn others_are_registered_while_it_initialises_itself_only() {
         let same = Ok(State::Running(RunModel::Init));
-        let expected = [DENIED, DENIED, same, DENIED, DENIED, DENIED, DENIED, DENIED];
-        check(|vcpu| vcpu.may_register_secondary_entry(), expected);
+        let mut expected = [DENIED; 11];
+        expected[2] = same;
+        check(|vcpu| vcpu.may(Cycle::SecondaryEpRegister), expected);
     }
 }
