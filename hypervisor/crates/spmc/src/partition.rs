@@ -13,7 +13,7 @@ use tantalum_hal::{
 };
 use tantalum_manifest::{
     AbortAction, ManagedExitLine, ManifestError, Messaging, Name, NsInterruptsAction, Package,
-    PartitionManifest, SriPolicy,
+    PartitionManifest,
 };
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
