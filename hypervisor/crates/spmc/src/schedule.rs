@@ -113,7 +113,7 @@ impl Spmc {
                     more_restrictive(asker.unwrap_or(NsInterruptsAction::Queued), own)
                 }
             },
-            RunModel::Run => own,
+            RunModel::Run | RunModel::VmMessage { .. } => own,
             // The normal world's scheduler did not give this turn and cannot give another.
             RunModel::Init | RunModel::PowerMessage | RunModel::SecureInterrupt => NsInterruptsAction::Queued,
         };
@@ -163,6 +163,7 @@ impl Spmc {
             RunModel::Run
             | RunModel::DirectRequest { .. }
             | RunModel::ServiceRequest { .. }
+            | RunModel::VmMessage { .. }
             | RunModel::PowerMessage => self.to_normal_world(cpu, answer::msg_wait()),
         })
     }
