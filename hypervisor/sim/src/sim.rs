@@ -203,6 +203,7 @@ impl Sim {
         let mut state = self.cpus[cpu].try_lock().expect("this processing element is at work already");
         let index = CpuIndex::new(cpu).unwrap();
         let mut event = event;
+        let mut last = None;
         for _ in 0..MAX_STEPS {
             match self.spmc.handle(&mut state, event, &self.machine) {
                 Action::CallNormalWorld(registers) => return registers,
@@ -214,6 +215,7 @@ impl Sim {
                     // Held while it runs: nobody else may run the same execution context meanwhile.
                     let mut script = script.try_lock().unwrap_or_else(|_| panic!("{vcpu:?} runs twice"));
                     let machine = &self.machine;
+                    last = Some((vcpu, entry));
                     let mut context = Context { cpu: index, vcpu, entry, foreign, signals, roots, machine };
                     event = script(&mut context).unwrap_or_else(|kind| {
                         Event::PartitionTrap(Trap { kind, pc: 0xdead_0000, syndrome: 0 })
@@ -221,7 +223,7 @@ impl Sim {
                 }
             }
         }
-        panic!("a call never ends; the last event was {event:x?}");
+        panic!("a call never ends; the last event was {event:x?}, {last:x?}");
     }
 
     /// Checks that a partition keeps its address spaces and its VMID, and that they are its alone.

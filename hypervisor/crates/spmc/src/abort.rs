@@ -73,9 +73,12 @@ impl Spmc {
                 Some(Waiter::Power) => return self.go_off(cpu),
                 Some(Waiter::NormalWorld) | None => break,
             };
+            if self.with_vcpu(caller, |vcpu| vcpu.unblock(from)) != Some(Ok(())) {
+                // It was ended while it waited, so this chain has lost its head.
+                break;
+            }
             if let Some(partition) = self.partition(caller.partition)
                 && !partition.is_aborted()
-                && self.with_vcpu(caller, |vcpu| vcpu.unblock(from)) == Some(Ok(()))
             {
                 return enter(cpu, partition, caller, Entry::Answer(answer::error(Status::Aborted)));
             }
@@ -154,6 +157,8 @@ impl Spmc {
         if cpu.booting {
             return Err(Status::Denied);
         }
+        // The lock keeps the partition in the life that is looked at.
+        let mut vcpu = partition.vcpu(id.index).ok_or(Status::InvalidParameters)?;
         let first = match partition.life.now() {
             Life::Fresh if partition.life.claim() => true,
             Life::Fresh | Life::Booting => return Err(Status::Busy),
@@ -162,7 +167,6 @@ impl Spmc {
                 return Err(Status::Aborted);
             }
         };
-        let mut vcpu = partition.vcpu(id.index).ok_or(Status::InvalidParameters)?;
         vcpu.start(AfterInit::Serve { model, registers })?;
         drop(vcpu);
         Ok(enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first))))

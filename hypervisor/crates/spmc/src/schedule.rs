@@ -30,8 +30,10 @@ impl Spmc {
     pub(crate) fn boot_next(&self, cpu: &mut Cpu) -> Action {
         while let Some(partition) = self.in_boot_order(cpu.booted) {
             cpu.booted = cpu.booted.saturating_add(1);
-            let Some((id, first)) = boot_vcpu(partition, cpu.index()) else { continue };
+            let Some(id) = boot_vcpu(partition, cpu.index()) else { continue };
             let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
+            // The lock keeps the partition in the life that is looked at.
+            let Some(first) = begins_in_boot(partition) else { continue };
             match vcpu.start(AfterInit::NextInBoot) {
                 Ok(()) => {
                     return enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)));
@@ -279,19 +281,23 @@ pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Ent
     Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals: VirtualInterrupts::NONE }
 }
 
-/// Returns the execution context of `partition` that is to be started when `cpu` comes up, and whether it is the
-/// first of the partition's life: each of a multi-processor partition on its own processing element, that of another
-/// partition on the first one only.
-fn boot_vcpu(partition: &Partition, cpu: CpuIndex) -> Option<(VcpuId, bool)> {
-    let many = partition.is_multi_processor();
-    if !many && cpu.get() != 0 {
+/// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a
+/// multi-processor partition on its own processing element, that of another partition on the first one only.
+fn boot_vcpu(partition: &Partition, cpu: CpuIndex) -> Option<VcpuId> {
+    if !partition.is_multi_processor() && cpu.get() != 0 {
         return None;
     }
-    let id = partition.vcpu_on(cpu)?;
+    partition.vcpu_on(cpu)
+}
+
+/// Says whether an execution context that begins in the boot of its processing element is the first of the
+/// partition's life; `None` if it does not begin then.
+fn begins_in_boot(partition: &Partition) -> Option<bool> {
     match partition.life.now() {
-        Life::Fresh => partition.life.claim().then_some((id, true)),
-        Life::Live => many.then_some((id, false)),
-        // Its first execution context is at it elsewhere, after which the others begin when they are asked.
+        Life::Fresh => partition.life.claim().then_some(true),
+        // The only execution context has begun already, wherever it is.
+        Life::Live => partition.is_multi_processor().then_some(false),
+        // The first execution context is at it elsewhere; the others begin when they are asked.
         Life::Booting => None,
         Life::Dying | Life::DyingToRestart | Life::Burying | Life::Restoring | Life::Stopped => None,
     }
