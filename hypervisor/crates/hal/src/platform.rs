@@ -103,7 +103,8 @@ pub trait Platform: PhysicalMemory + CodeMemory + TableMemory + Tlb {
     /// processing element that took it: `cpu`, which is this one.
     fn end_interrupt(&self, cpu: CpuIndex, intid: u32);
 
-    /// Sets up an interrupt, 16 to 1019, of Secure Group 1: private to `cpu`, or shared.
+    /// Sets up an interrupt, 16 to 1019: private to `cpu`, which is this processing element, or shared. The machine
+    /// has set up [`Self::KICK`] and [`Self::TIMER`] itself when the processing element started.
     fn configure_interrupt(&self, cpu: CpuIndex, intid: u32, setting: &InterruptSetting);
 
     /// Makes SGI `sgi`, 0 to 15, on `cpu` an interrupt of Non-secure Group 1, enabled: it is the normal world's from

@@ -38,6 +38,11 @@ impl<const TABLES: usize> QemuVirt<TABLES> {
         unsafe { interrupts::start() };
     }
 
+    /// Takes the interrupts of this processing element, which is `cpu`, into use, each time it has been turned on.
+    pub fn start_cpu(&self, cpu: CpuIndex) {
+        interrupts::start_cpu(cpu);
+    }
+
     /// Adds RAM of the normal world, so that it can be read and written from now on.
     ///
     /// # Errors
@@ -160,8 +165,8 @@ impl<const TABLES: usize> Platform for QemuVirt<TABLES> {
         interrupts::take()
     }
 
-    fn end_interrupt(&self, _cpu: CpuIndex, intid: u32) {
-        gic::deactivate(intid);
+    fn end_interrupt(&self, cpu: CpuIndex, intid: u32) {
+        interrupts::end(cpu, intid);
     }
 
     fn configure_interrupt(&self, cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
@@ -180,7 +185,7 @@ impl<const TABLES: usize> Platform for QemuVirt<TABLES> {
         gic::raise_secure_sgi(Self::KICK, cpu);
     }
 
-    const KICK: u32 = 9;
+    const KICK: u32 = interrupts::KICK;
 
     const TIMER: u32 = timer::INTID;
 

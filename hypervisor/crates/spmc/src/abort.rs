@@ -11,11 +11,12 @@ use core::fmt;
 
 use tantalum_ffa::{Status, answer};
 use tantalum_hal::{Action, Entry, Platform};
+use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, MAX_PARTITIONS, VcpuId};
 
 use crate::lifecycle::{Life, Rest};
 use crate::partition::Partition;
-use crate::schedule::enter;
+use crate::schedule::{begin, enter};
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{AfterInit, Origin, RunModel, State, Vcpu, Waiter};
 
@@ -35,6 +36,8 @@ impl Spmc {
         if partition.life.abort(partition.manifest().abort_action) {
             // A warning: whatever a partition does to itself is no error of the SPMC.
             log::warn!("partition {} {} is stopped: {why}", partition.id(), partition.name());
+            // Its interrupts are silenced before this processing element goes on.
+            cpu.to_configure.insert(running.partition);
             call_in(partition, running, platform);
         }
         self.end_turn(cpu, running, platform)
@@ -47,10 +50,14 @@ impl Spmc {
         // A processing element that goes off is no place to begin.
         if waiter != Some(Waiter::Power)
             && let Some(partition) = self.partition(from.partition)
-            && self.settle(partition, platform)
-            && let Some(action) = self.begin_anew(cpu, partition, from, after_restart(waiter))
+            && self.settle(cpu, partition, platform)
         {
-            return action;
+            // In the new beginning the chain has the restriction that it had.
+            let restriction =
+                partition.interrupts(from.index).map_or(NsInterruptsAction::Queued, |i| i.action());
+            if let Some(action) = self.begin_anew(cpu, partition, from, restriction, after_restart(waiter)) {
+                return action;
+            }
         }
         self.tell_aborted(cpu, from, waiter)
     }
@@ -71,6 +78,7 @@ impl Spmc {
                 Some(Waiter::Partition(caller)) => caller,
                 Some(Waiter::Boot) => return self.boot_next(cpu),
                 Some(Waiter::Power) => return self.go_off(cpu),
+                Some(Waiter::Interrupted) => return self.after_interrupt(cpu),
                 Some(Waiter::NormalWorld) | None => break,
             };
             if self.with_vcpu(caller, |vcpu| vcpu.unblock(from)) != Some(Ok(())) {
@@ -85,28 +93,43 @@ impl Spmc {
             waiter = self.with_vcpu(caller, Vcpu::abort).flatten();
             from = caller;
         }
-        self.to_normal_world(cpu, answer::error(Status::Aborted))
+        self.end_chain(cpu, answer::error(Status::Aborted))
     }
 
     /// Does the rest once nothing of a partition that is being stopped runs or waits any more. Returns whether the
     /// partition is fresh now and this processing element is to start it.
-    fn settle<P: Platform>(&self, partition: &Partition, platform: &P) -> bool {
+    fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
         if !bury(partition, |_, _| {}) {
             return false;
         }
         let Some(rest) = partition.life.settle() else { return false };
-        let fresh =
-            self.give_back(partition, platform) && rest == Rest::Restore && restored(partition, platform);
+        let fresh = self.give_back(cpu, partition, platform)
+            && rest == Rest::Restore
+            && restored(partition, platform);
         partition.life.rested(fresh);
         fresh
     }
 
+    /// Does the rest of every partition of which the last execution context was tied to this processing element, which
+    /// goes off. Those that may begin anew do so when they are next asked.
+    pub(crate) fn settle_all<P: Platform>(&self, cpu: &Cpu, platform: &P) {
+        for partition in self.partitions().filter(|partition| partition.is_aborted()) {
+            self.settle(cpu, partition, platform);
+        }
+    }
+
     /// Gives back what a partition had of others, of which nothing runs any more. Returns whether its own memory is
     /// all its own again.
-    fn give_back<P: Platform>(&self, partition: &Partition, platform: &P) -> bool {
-        let _ = platform;
+    fn give_back<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
+        self.silence(cpu, partition, platform);
         // Nobody delivers into its buffers any more.
         partition.endpoint.reset(partition.endpoint.negotiation.version());
+        // And who still serves it does so for nobody.
+        for other in self.partitions().filter(|other| other.index() != partition.index()) {
+            for (_, mut vcpu) in other.each_vcpu() {
+                vcpu.forget_asker(partition.index());
+            }
+        }
         true
     }
 
@@ -117,6 +140,7 @@ impl Spmc {
         cpu: &mut Cpu,
         partition: &Partition,
         id: VcpuId,
+        action: NsInterruptsAction,
         after: AfterInit,
     ) -> Option<Action> {
         if !partition.life.claim() {
@@ -124,7 +148,7 @@ impl Spmc {
         }
         partition.vcpu(id.index)?.start(after).ok()?;
         log::info!("partition {} {} begins anew", partition.id(), partition.name());
-        Some(enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, true))))
+        Some(begin(cpu, partition, id, true, action))
     }
 
     /// Starts the partition `id` again if it was stopped, may begin anew and has not for want of somebody who saw it
@@ -133,10 +157,11 @@ impl Spmc {
     pub(crate) fn revive<P: Platform>(&self, cpu: &mut Cpu, id: EndpointId, platform: &P) -> Option<Action> {
         let partition = self.partition_by_id(id)?;
         let vcpu = partition.vcpu_on(cpu.index())?;
-        if !self.settle(partition, platform) {
+        if !self.settle(cpu, partition, platform) {
             return None;
         }
-        self.begin_anew(cpu, partition, vcpu, after_restart(Some(Waiter::NormalWorld)))
+        let action = partition.manifest().ns_interrupts_action;
+        self.begin_anew(cpu, partition, vcpu, action, after_restart(Some(Waiter::NormalWorld)))
     }
 
     /// Starts an execution context that has not been since its partition began or its processing element came up,
@@ -169,7 +194,7 @@ impl Spmc {
         };
         vcpu.start(AfterInit::Serve { model, registers })?;
         drop(vcpu);
-        Ok(enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first))))
+        Ok(begin(cpu, partition, id, first, self.turn_action(partition, model)))
     }
 
     /// Ends what the execution contexts of stopped partitions still had to do on a processing element that goes off.
@@ -231,6 +256,7 @@ fn after_restart(waiter: Option<Waiter>) -> AfterInit {
     let registers = answer::error(Status::Aborted);
     match waiter {
         Some(Waiter::Boot) => AfterInit::NextInBoot,
+        Some(Waiter::Interrupted) => AfterInit::AfterInterrupt,
         Some(Waiter::Partition(caller)) => AfterInit::Answer { to: Origin::Partition(caller), registers },
         Some(Waiter::NormalWorld | Waiter::Power) | None => {
             AfterInit::Answer { to: Origin::NormalWorld(EndpointId::HYPERVISOR), registers }

@@ -9,11 +9,11 @@ use spin::{Mutex, MutexGuard};
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
-    AccessError, CodeMemory, ForeignInterrupts, PhysicalMemory, Stage2Roots, TableMemory, Tlb, VcpuStart,
-    VmId,
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, Trigger,
+    VcpuStart, VmId,
 };
 use tantalum_manifest::{
-    AbortAction, ManifestError, Messaging, Name, NsInterruptsAction, Package, PartitionManifest, SriPolicy,
+    AbortAction, ManagedExitLine, ManifestError, Messaging, Name, Package, PartitionManifest,
 };
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
@@ -27,6 +27,9 @@ use crate::mailbox::MAX_BUFFER_PAGES;
 use crate::pristine::Pristine;
 use crate::regions::map_regions;
 use crate::vcpu::Vcpu;
+use crate::virtual_interrupts::{
+    ContextInterrupts, Line, MANAGED_EXIT, NOTIFICATION_PENDING, OwnedInterrupts,
+};
 
 /// Counts the table pages for all partitions together.
 pub const TABLE_PAGES: usize = 128;
@@ -40,6 +43,8 @@ pub(crate) struct Partition {
     index: PartitionIndex,
     manifest: PartitionManifest,
     vcpus: Vec<Mutex<Vcpu>, MAX_VCPUS>,
+    interrupts: [ContextInterrupts; MAX_VCPUS],
+    owned_interrupts: OwnedInterrupts,
     /// The partition as a caller.
     pub endpoint: Endpoint,
     roots: Stage2Roots,
@@ -207,8 +212,10 @@ impl Partition {
             endpoint,
             roots: Stage2Roots { secure: secure.root(), non_secure: non_secure.root(), vmid: vmid.0 },
             _tables: Mutex::new(Tables { _secure: secure, _non_secure: non_secure }),
+            owned_interrupts: owned_interrupts(&manifest),
             manifest,
             vcpus,
+            interrupts: [const { ContextInterrupts::new() }; MAX_VCPUS],
             boot_info,
             secondary_entry: AtomicU64::new(0),
             life: Lifecycle::new(),
@@ -263,6 +270,11 @@ impl Partition {
         let index = if self.is_multi_processor() { cpu.get() } else { 0 };
         self.vcpus.get(index)?;
         Some(VcpuId { partition: self.index, index: VcpuIndex::new(index)? })
+    }
+
+    /// Returns the processing element that one of the partition's execution contexts is tied to, if it is tied.
+    pub(crate) fn home_of(&self, index: VcpuIndex) -> Option<CpuIndex> {
+        if self.is_multi_processor() { CpuIndex::new(index.get()) } else { None }
     }
 
     /// Locks one of the partition's execution contexts, if it has it. Nobody holds two such locks.
@@ -356,11 +368,45 @@ impl Partition {
         }
     }
 
-    /// Says what becomes of the normal world's interrupts while the partition serves somebody.
-    pub(crate) fn foreign_interrupts(&self) -> ForeignInterrupts {
-        match self.manifest.ns_interrupts_action {
-            NsInterruptsAction::Signaled => ForeignInterrupts::Taken,
-            NsInterruptsAction::Queued | NsInterruptsAction::ManagedExit => ForeignInterrupts::Masked,
+    /// Returns the virtual interrupts of one of the partition's execution contexts, if it has it.
+    #[inline]
+    pub(crate) fn interrupts(&self, index: VcpuIndex) -> Option<&ContextInterrupts> {
+        self.interrupts.get(index.get())
+    }
+
+    /// Returns the physical interrupts that the partition owns.
+    pub(crate) fn owned_interrupts(&self) -> &OwnedInterrupts {
+        &self.owned_interrupts
+    }
+
+    /// Makes interrupt `intid` pending for one of the partition's execution contexts, and says whether it can have it.
+    pub(crate) fn pend(&self, index: VcpuIndex, intid: u32) -> bool {
+        match (self.interrupts(index), self.owned_interrupts.slot(intid)) {
+            (Some(interrupts), Some(slot)) => {
+                interrupts.pend(slot);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets the virtual interrupts of an execution context be as they are when it begins: those that the framework
+    /// signals are enabled, on the line that the manifest names.
+    pub(crate) fn reset_interrupts(&self, index: VcpuIndex) {
+        let Some(interrupts) = self.interrupts(index) else { return };
+        interrupts.reset();
+        let line = match self.manifest.managed_exit {
+            Some(ManagedExitLine::Irq) => Some(Line::Irq),
+            Some(ManagedExitLine::Fiq) => Some(Line::Fiq),
+            None => None,
+        };
+        if let (Some(line), Some(slot)) = (line, self.owned_interrupts.slot(MANAGED_EXIT)) {
+            interrupts.enable(slot, line);
+        }
+        if let (true, Some(slot)) =
+            (self.manifest.notification_support, self.owned_interrupts.slot(NOTIFICATION_PENDING))
+        {
+            interrupts.enable(slot, Line::Irq);
         }
     }
 
@@ -451,8 +497,6 @@ fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError
     let refused = [
         (manifest.notification_support, "notification-support"),
         (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
-        (manifest.ns_interrupts_action == NsInterruptsAction::ManagedExit, "managed exit"),
-        (manifest.sri_policy != SriPolicy::default(), "sri-interrupts-policy"),
         (manifest.abort_action == AbortAction::Propagate, "abort-action 3 (propagate)"),
         (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
     ];
@@ -460,6 +504,23 @@ fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError
         Some((_, what)) => Err(PartitionError::Unsupported(what)),
         None => Ok(()),
     }
+}
+
+/// Lists the interrupts of the devices that a manifest gives to its partition, as they are when it begins.
+fn owned_interrupts(manifest: &PartitionManifest) -> OwnedInterrupts {
+    let mut owned = OwnedInterrupts::new();
+    for interrupt in manifest.device_regions.iter().flat_map(|region| &region.interrupts) {
+        let setting = InterruptSetting {
+            enabled: true,
+            priority: interrupt.priority,
+            trigger: if interrupt.level { Trigger::Level } else { Trigger::Edge },
+            secure: true,
+            target: CpuIndex::default(),
+        };
+        // There is room for as many as a manifest can name.
+        let _ = owned.add(interrupt.intid, setting, interrupt.target);
+    }
+    owned
 }
 
 /// Writes the boot information into the first page of the partition's memory and returns its address.

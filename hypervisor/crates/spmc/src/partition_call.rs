@@ -1,11 +1,12 @@
 //! Which calls a partition may make (the Secure virtual FF-A instance).
 
-use tantalum_ffa::{Call, ConsoleText, Status, answer, function};
+use tantalum_ffa::{Call, ConsoleText, DecodeError, Status, answer, function};
 use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::CallRegisters;
 
 use crate::common::{Caller, check_extra};
 use crate::partition::Running;
+use crate::run_model::Cycle;
 use crate::service::{ServiceRequest, ServiceResponse};
 use crate::spmc::{Cpu, Spmc};
 
@@ -25,6 +26,17 @@ impl Spmc {
         };
         let result = match Call::decode(registers) {
             Ok(call) => self.serve_partition(cpu, &running, &call, registers, platform),
+            Err(DecodeError::UnknownFunction(function)) => {
+                match self.paravirtual_call(cpu, &running, function, registers, platform) {
+                    Some(result) => {
+                        let mut answer = *registers;
+                        let [x0, ..] = &mut answer.0;
+                        *x0 = result;
+                        Ok(self.run(cpu, running.id, Entry::Answer(answer)))
+                    }
+                    None => Err(Status::NotSupported),
+                }
+            }
             Err(error) => Err(error.status()),
         };
         match result {
@@ -51,8 +63,13 @@ impl Spmc {
         }
         negotiation.freeze();
         let answer = match call {
-            Call::DirectResponse(message) => return self.response(cpu, running, message),
+            Call::DirectResponse(message) => return self.response(cpu, running, message, platform),
             Call::DirectRequest(message) => return self.request_from_partition(cpu, running, message),
+            Call::Run { target } => {
+                check_extra(negotiation.version(), registers)?;
+                return self.run_by_partition(cpu, running, *target, platform);
+            }
+            Call::Yield { timeout, .. } => return self.yield_call(cpu, running, *timeout),
             Call::DirectRequest2 { sender, receiver, uuid, payload } => {
                 let request =
                     ServiceRequest { sender: *sender, receiver: *receiver, uuid: *uuid, payload: *payload };
@@ -60,11 +77,11 @@ impl Spmc {
             }
             Call::DirectResponse2 { sender, receiver, payload } => {
                 let response = ServiceResponse { sender: *sender, receiver: *receiver, payload: *payload };
-                return self.service_response(cpu, running, &response);
+                return self.service_response(cpu, running, &response, platform);
             }
             Call::MsgWait { retain_rx } => {
                 check_extra(negotiation.version(), registers)?;
-                return self.msg_wait(cpu, running, *retain_rx);
+                return self.msg_wait(cpu, running, *retain_rx, platform);
             }
             Call::Error { status, .. } => return self.give_up(cpu, running, *status, platform),
             Call::ConsoleLog(text) => console_log(running, text, platform),
@@ -87,7 +104,7 @@ impl Spmc {
         status: Status,
         platform: &P,
     ) -> Result<Action, Status> {
-        let initialises = running.vcpu()?.initialises().is_ok();
+        let initialises = running.vcpu()?.may(Cycle::Initialise).is_ok();
         if !initialises || status != Status::Aborted {
             return Err(Status::NotSupported);
         }
@@ -119,7 +136,7 @@ fn console_log(
 
 /// Remembers where the partition's execution contexts on other processing elements begin.
 fn secondary_ep_register(running: &Running<'_>, entry: u64) -> Result<CallRegisters, Status> {
-    running.vcpu()?.initialises()?;
+    running.vcpu()?.may(Cycle::Initialise)?;
     running.partition.register_secondary_entry(entry)?;
     Ok(answer::success())
 }

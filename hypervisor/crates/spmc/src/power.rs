@@ -2,10 +2,11 @@
 //! of them.
 
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Width};
-use tantalum_hal::{Action, Entry};
+use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::{CpuIndex, EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{RunModel, Vcpu};
 
@@ -71,6 +72,7 @@ impl Spmc {
             let Some(id) = own_vcpu(partition, cpu.index()) else { continue };
             // One that is in the middle of something hears nothing; it goes on when its processing element does.
             if self.with_vcpu(id, |vcpu| vcpu.enter(RunModel::PowerMessage)) == Some(Ok(())) {
+                self.begin_turn(partition, id, RunModel::PowerMessage);
                 let message = DirectMessage {
                     width: Width::Bits32,
                     sender: EndpointId::SPMC,
@@ -82,6 +84,7 @@ impl Spmc {
             }
         }
         self.put_off(cpu.index());
+        cpu.leaving = true;
         cpu.booting = false;
         cpu.going_off = None;
         let answer = DirectMessage {
@@ -104,10 +107,12 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         message: &DirectMessage,
+        platform: &impl Platform,
     ) -> Result<Action, Status> {
         if message.framework != Some(FrameworkMessage::PmResponse) || message.receiver != EndpointId::SPMC {
             return Err(Status::InvalidParameters);
         }
+        self.prepare_to_wait(cpu, caller, platform, |vcpu| vcpu.may(Cycle::PowerResponse))?;
         caller.vcpu()?.respond_to_power()?;
         let [result, ..] = message.payload;
         if result != PSCI_SUCCESS {

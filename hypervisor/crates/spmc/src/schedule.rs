@@ -2,17 +2,23 @@
 //!
 //! A call chain is not kept anywhere of its own: it is the links from an execution context to who asked it
 //! (its [`Origin`]) and from a blocked one to whom it asked. Its head was given the processing element by the
-//! normal world. A chain never spans processing elements, and since nobody is entered who does not wait, it
-//! has no cycle and at most one execution context of each partition.
+//! normal world, or by the SPMC for a secure interrupt; of the latter there is one at a time on a processing
+//! element, and what it has interrupted goes on behind it. A chain never spans processing elements, and since nobody
+//! is entered who does not wait or owe the caller an answer, it has no cycle and at most one execution context of each
+//! partition.
 
 use tantalum_ffa::{Call, Status, Target, answer};
 use tantalum_hal::{Action, Entry, ForeignInterrupts, Platform, VirtualInterrupts};
+use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, PartitionIndex, VcpuId};
 
+use crate::interrupt::Interrupted;
 use crate::lifecycle::Life;
 use crate::partition::{Partition, Running};
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
-use crate::vcpu::{AfterInit, Origin, RunModel, State, Vcpu, Waiter};
+use crate::vcpu::{AfterInit, Origin, Resumption, RunModel, State, Vcpu, Waiter};
+use crate::virtual_interrupts::{ContextInterrupts, more_restrictive};
 
 impl Spmc {
     /// Lets every partition that has an execution context for this processing element initialise it, one
@@ -22,6 +28,13 @@ impl Spmc {
         cpu.booted = 0;
         cpu.booting = true;
         cpu.going_off = None;
+        cpu.interrupted = None;
+        self.machine.come_online(cpu.index());
+        for partition in self.partitions() {
+            // Whether or not an execution context begins here: the interrupts that are private to this processing
+            // element are to be set up on it.
+            cpu.to_configure.insert(partition.index());
+        }
         self.boot_next(cpu)
     }
 
@@ -35,9 +48,7 @@ impl Spmc {
             // The lock keeps the partition in the life that is looked at.
             let Some(first) = begins_in_boot(partition) else { continue };
             match vcpu.start(AfterInit::NextInBoot) {
-                Ok(()) => {
-                    return enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)));
-                }
+                Ok(()) => return begin(cpu, partition, id, first, NsInterruptsAction::Queued),
                 // It is still in the middle of a request from before its processing element went off, which
                 // FFA_RUN lets it finish.
                 Err(status) => log::debug!("partition {} is not started: {status}", partition.id()),
@@ -64,17 +75,59 @@ impl Spmc {
     /// Its x8 to x17 come back as they were: no answer that comes this way uses them, and the SMC Calling Convention
     /// (1.1, section 2.6) lets a caller rely on what the answer does not use. The SPMD leaves that to the SPMC.
     pub(crate) fn to_normal_world(&self, cpu: &mut Cpu, mut registers: CallRegisters) -> Action {
-        cpu.current = None;
         for (register, kept) in registers.0.iter_mut().skip(8).zip(&cpu.normal_world_extra) {
             *register = *kept;
+        }
+        self.to_normal_world_whole(cpu, registers)
+    }
+
+    /// Gives the processing element to the normal world with an answer in x0 to x17; first to whoever has to handle a
+    /// secure interrupt.
+    #[inline]
+    pub(crate) fn to_normal_world_whole(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+        cpu.current = None;
+        if !cpu.to_wake.is_empty()
+            && let Some(action) = self.run_for_interrupt(cpu, Interrupted::NormalWorld(registers))
+        {
+            return action;
         }
         Action::CallNormalWorld(registers)
     }
 
-    /// Gives the processing element to the normal world with an answer in x0 to x17.
-    pub(crate) fn to_normal_world_whole(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
-        cpu.current = None;
-        Action::CallNormalWorld(registers)
+    /// Ends a chain whose head cannot be told how, which the normal world is told if it began the chain.
+    pub(crate) fn end_chain(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+        if cpu.interrupted.is_some() {
+            self.after_interrupt(cpu)
+        } else {
+            self.to_normal_world(cpu, registers)
+        }
+    }
+
+    /// Notes that `id`, an execution context of `partition`, begins a turn for `model`.
+    #[inline]
+    pub(crate) fn begin_turn(&self, partition: &Partition, id: VcpuId, model: RunModel) {
+        if let Some(interrupts) = partition.interrupts(id.index) {
+            interrupts.begin_turn(self.turn_action(partition, model));
+        }
+    }
+
+    /// Says what interrupts of the normal world do in a turn of `partition` for `model`: what the most restrictive one
+    /// of its chain wants.
+    #[inline]
+    pub(crate) fn turn_action(&self, partition: &Partition, model: RunModel) -> NsInterruptsAction {
+        let own = partition.manifest().ns_interrupts_action;
+        match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
+                Origin::NormalWorld(_) | Origin::Nobody(_) => own,
+                Origin::Partition(asker) => {
+                    let asker = self.interrupts_of(asker).map(ContextInterrupts::action);
+                    more_restrictive(asker.unwrap_or(NsInterruptsAction::Queued), own)
+                }
+            },
+            RunModel::Run => own,
+            // The normal world's scheduler did not give this turn and cannot give another.
+            RunModel::Init | RunModel::PowerMessage | RunModel::SecureInterrupt => NsInterruptsAction::Queued,
+        }
     }
 
     /// Answers FFA_MSG_WAIT of `caller`, which runs.
@@ -86,7 +139,9 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         retain_rx: bool,
+        platform: &impl Platform,
     ) -> Result<Action, Status> {
+        self.prepare_to_wait(cpu, caller, platform, |vcpu| vcpu.may(Cycle::MsgWait))?;
         let mut vcpu = caller.vcpu()?;
         let model = vcpu.wait()?;
         let after = vcpu.after_init();
@@ -105,9 +160,14 @@ impl Spmc {
                 match after {
                     AfterInit::NextInBoot => self.boot_next(cpu),
                     AfterInit::Answer { to, registers } => self.answer_origin(cpu, to, caller.id, registers),
-                    AfterInit::Serve { registers, .. } => self.run(cpu, caller.id, Entry::Answer(registers)),
+                    AfterInit::AfterInterrupt => self.after_interrupt(cpu),
+                    AfterInit::Serve { model, registers } => {
+                        self.begin_turn(caller.partition, caller.id, model);
+                        self.run(cpu, caller.id, Entry::Answer(registers))
+                    }
                 }
             }
+            RunModel::SecureInterrupt => self.after_interrupt(cpu),
             RunModel::Run
             | RunModel::DirectRequest { .. }
             | RunModel::ServiceRequest { .. }
@@ -126,6 +186,7 @@ impl Spmc {
         match origin {
             Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
             Origin::Partition(asker) => self.answer_blocked(cpu, asker, callee, registers),
+            Origin::Nobody(_) => self.end_chain(cpu, answer::error(Status::Aborted)),
         }
     }
 
@@ -149,31 +210,124 @@ impl Spmc {
         match self.with_vcpu(head, |vcpu| vcpu.state()).ok_or(Status::InvalidParameters)? {
             State::Waiting => {
                 self.with_vcpu(head, |vcpu| vcpu.enter(RunModel::Run)).ok_or(Status::InvalidParameters)??;
+                self.begin_turn(partition, head, RunModel::Run);
                 Ok(self.run(cpu, head, Entry::Answer(registers)))
             }
-            State::Preempted(_) | State::Blocked { .. } => {
-                if let Some(Waiter::Partition(_)) = self.waiter_of(head) {
+            State::Preempted(_) | State::Yielded(_) | State::Blocked { .. } => {
+                if let Some(Waiter::Partition(caller)) = self.waiter_of(head)
+                    && self.partition(caller.partition).is_some_and(|partition| !partition.is_aborted())
+                {
                     // Only the head of a chain is the normal world's to run.
                     return Err(Status::Denied);
                 }
-                match self.end_of(head, cpu.index())? {
-                    End::Preempted(tail) => {
-                        self.with_vcpu(tail, Vcpu::resume).ok_or(Status::Aborted)??;
-                        if self.partition(tail.partition).is_none_or(Partition::is_aborted) {
-                            return Ok(self.end_turn(cpu, tail, platform));
-                        }
-                        Ok(self.run(cpu, tail, Entry::Resume))
-                    }
-                    End::Lost { caller, callee } => {
-                        let lost = answer::error(Status::Aborted);
-                        Ok(self.answer_blocked(cpu, caller, callee, lost))
-                    }
-                }
+                self.resume_chain(cpu, head, None, platform)
             }
-            State::Running(_) => Err(Status::Busy),
+            State::Running(_) | State::Interrupted(_) => Err(Status::Busy),
             State::Off => self.start_to_serve(cpu, head, RunModel::Run, registers),
             State::Aborted => Err(Status::Aborted),
         }
+    }
+
+    /// Answers FFA_RUN of a partition: lets an execution context go on that it has asked itself and that gave the
+    /// processing element back before it answered.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if there is no such execution context or it does not belong on this processing element,
+    /// BUSY if it runs, ABORTED if it has been stopped, DENIED if the caller may not, as for the normal world, the
+    /// partitions of its own chain and everybody who does not owe it an answer.
+    pub(crate) fn run_by_partition(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        target: Target,
+        platform: &impl Platform,
+    ) -> Result<Action, Status> {
+        caller.vcpu()?.may(Cycle::Run)?;
+        if !target.endpoint.is_secure() {
+            return Err(Status::Denied);
+        }
+        let partition = self.partition_by_id(target.endpoint).ok_or(Status::InvalidParameters)?;
+        let id = partition.vcpu_on(cpu.index()).ok_or(Status::InvalidParameters)?;
+        if id.index.as_u16() != target.vcpu {
+            return Err(Status::InvalidParameters);
+        }
+        if self.chain_contains(caller.id, id.partition) {
+            return Err(Status::Denied);
+        }
+        match self.with_vcpu(id, |vcpu| vcpu.state()).ok_or(Status::InvalidParameters)? {
+            State::Preempted(_) | State::Yielded(_) | State::Blocked { .. } => {
+                if self.waiter_of(id) != Some(Waiter::Partition(caller.id)) {
+                    return Err(Status::Denied);
+                }
+                // Nobody else changes the state of an execution context that runs here, or waits for what runs here.
+                caller.vcpu()?.block(id, Cycle::Run)?;
+                self.resume_chain(cpu, id, Some(caller), platform).inspect_err(|_| {
+                    let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(id));
+                })
+            }
+            State::Running(_) | State::Interrupted(_) => Err(Status::Busy),
+            State::Waiting | State::Off => Err(Status::Denied),
+            State::Aborted => Err(Status::Aborted),
+        }
+    }
+
+    /// Lets the chain that begins at `head` go on where it stopped; `caller` is who gives it the processing element,
+    /// or none if that is the normal world.
+    ///
+    /// # Errors
+    /// As [`Self::end_of`].
+    fn resume_chain<P: Platform>(
+        &self,
+        cpu: &mut Cpu,
+        head: VcpuId,
+        caller: Option<&Running<'_>>,
+        platform: &P,
+    ) -> Result<Action, Status> {
+        let tail = match self.end_of(head, cpu.index())? {
+            End::Stopped(tail) => tail,
+            End::Lost { caller, callee } => {
+                let lost = answer::error(Status::Aborted);
+                return Ok(self.answer_blocked(cpu, caller, callee, lost));
+            }
+        };
+        let how = self.with_vcpu(tail, Vcpu::resume).ok_or(Status::Aborted)??;
+        if self.partition(tail.partition).is_none_or(Partition::is_aborted) {
+            return Ok(self.end_turn(cpu, tail, platform));
+        }
+        if let Some(interrupts) = self.interrupts_of(tail) {
+            interrupts.end_exit();
+            if let Some(giver) = caller.and_then(|caller| self.interrupts_of(caller.id)) {
+                interrupts.begin_turn(more_restrictive(giver.action(), interrupts.action()));
+            }
+        }
+        let entry = match how {
+            Resumption::Interrupted => Entry::Resume,
+            Resumption::Yielded => Entry::Answer(answer::success()),
+        };
+        Ok(self.run(cpu, tail, entry))
+    }
+
+    /// Answers FFA_YIELD of `caller`: gives the processing element back to who gave it, who may let the caller go on
+    /// by FFA_RUN, best after `timeout` nanoseconds.
+    ///
+    /// # Errors
+    /// As [`Vcpu::yield_time`].
+    pub(crate) fn yield_call(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        timeout: u64,
+    ) -> Result<Action, Status> {
+        let Some(waiter) = caller.vcpu()?.yield_time()? else {
+            return Ok(self.run(cpu, caller.id, Entry::Answer(answer::success())));
+        };
+        let registers = Call::Yield { target: target_of(caller.id), timeout }.encode();
+        Ok(match waiter {
+            Waiter::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
+            Waiter::NormalWorld | Waiter::Boot | Waiter::Power | Waiter::Interrupted => {
+                self.to_normal_world(cpu, registers)
+            }
+        })
     }
 
     /// Takes the processing element from the execution context that runs and tells the normal world so, which
@@ -195,9 +349,10 @@ impl Spmc {
         registers: CallRegisters,
     ) -> Action {
         match self.with_vcpu(caller, |vcpu| vcpu.unblock(callee)) {
-            Some(Ok(())) => self.run(cpu, caller, Entry::Answer(registers)),
+            Some(Ok(())) if cpu.to_wake.is_empty() => self.run(cpu, caller, Entry::Answer(registers)),
+            Some(Ok(())) => self.interrupt_or_run(cpu, caller, Entry::Answer(registers)),
             // It was ended while it waited, so this chain has lost its head.
-            _ => self.to_normal_world(cpu, answer::error(Status::Aborted)),
+            _ => self.end_chain(cpu, answer::error(Status::Aborted)),
         }
     }
 
@@ -218,10 +373,10 @@ impl Spmc {
     }
 
     /// Yields the chain that ends in `tail`, from its end to its head.
-    fn chain_from(&self, tail: VcpuId) -> impl Iterator<Item = VcpuId> {
+    pub(crate) fn chain_from(&self, tail: VcpuId) -> impl Iterator<Item = VcpuId> {
         core::iter::successors(Some(tail), |id| match self.waiter_of(*id)? {
             Waiter::Partition(caller) => Some(caller),
-            Waiter::Boot | Waiter::NormalWorld | Waiter::Power => None,
+            Waiter::Boot | Waiter::NormalWorld | Waiter::Power | Waiter::Interrupted => None,
         })
         // A chain has each partition once. This only says so to the reader, and to the processor.
         .take(MAX_PARTITIONS)
@@ -245,8 +400,8 @@ impl Spmc {
             }
             let callee = match self.with_vcpu(at, |vcpu| vcpu.state()).ok_or(Status::Aborted)? {
                 State::Blocked { callee, .. } => callee,
-                State::Preempted(_) => return Ok(End::Preempted(at)),
-                State::Running(_) => return Err(Status::Busy),
+                State::Preempted(_) | State::Yielded(_) => return Ok(End::Stopped(at)),
+                State::Running(_) | State::Interrupted(_) => return Err(Status::Busy),
                 State::Off | State::Waiting | State::Aborted => return Err(Status::Denied),
             };
             if self.waiter_of(callee) != Some(Waiter::Partition(at)) {
@@ -261,8 +416,8 @@ impl Spmc {
 /// Says how a chain that does not run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// In an execution context that was preempted.
-    Preempted(VcpuId),
+    /// In an execution context that was preempted or has yielded.
+    Stopped(VcpuId),
     /// In an execution context that waits for one that was ended and does not know of it any more.
     Lost {
         /// The one that waits.
@@ -272,13 +427,36 @@ enum End {
     },
 }
 
+/// Gives the processing element to `id`, an execution context of `partition` that begins to initialise itself; `first`
+/// says whether it is the first of the partition's life, `action` what interrupts of the normal world do meanwhile.
+pub(crate) fn begin(
+    cpu: &mut Cpu,
+    partition: &Partition,
+    id: VcpuId,
+    first: bool,
+    action: NsInterruptsAction,
+) -> Action {
+    partition.reset_interrupts(id.index);
+    if let Some(interrupts) = partition.interrupts(id.index) {
+        interrupts.begin_turn(action);
+    }
+    cpu.to_configure.insert(id.partition);
+    enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)))
+}
+
 /// Gives the processing element to `id`, an execution context of `partition` whose state says that it runs.
 #[inline]
 pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Entry) -> Action {
     cpu.current = Some(id);
-    // While partitions initialise themselves there is nobody who could take over.
-    let foreign = if cpu.booting { ForeignInterrupts::Masked } else { partition.foreign_interrupts() };
-    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals: VirtualInterrupts::NONE }
+    let (signals, mut foreign) = match partition.interrupts(id.index) {
+        Some(interrupts) => interrupts.enter_on(cpu.index()),
+        None => (VirtualInterrupts::NONE, ForeignInterrupts::Masked),
+    };
+    if cpu.booting {
+        // While partitions initialise themselves there is nobody who could take over.
+        foreign = ForeignInterrupts::Masked;
+    }
+    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals }
 }
 
 /// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a
@@ -304,6 +482,6 @@ fn begins_in_boot(partition: &Partition) -> Option<bool> {
 }
 
 /// Returns how the ABI names an execution context.
-fn target_of(id: VcpuId) -> Target {
+pub(crate) fn target_of(id: VcpuId) -> Target {
     Target { endpoint: id.partition.endpoint_id(), vcpu: id.index.as_u16() }
 }

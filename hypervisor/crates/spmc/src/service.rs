@@ -3,10 +3,11 @@
 //! They carry x4 to x17, so both ends have to speak FF-A 1.2.
 
 use tantalum_ffa::{Call, Status, Uuid, Version};
-use tantalum_hal::{Action, Entry};
+use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{Origin, RunModel};
 
@@ -79,14 +80,13 @@ impl Spmc {
             return Err(Status::Denied);
         }
         let (partition, callee) = self.service_receiver(cpu, request)?;
-        let action =
-            self.enter_for_service(cpu, callee, Origin::Partition(caller.id), request).map_err(|status| {
-                let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
-                if cycle { Status::Denied } else { status }
-            })?;
-        // Nobody else changes the state of an execution context that runs here.
-        caller.vcpu()?.block(callee)?;
-        Ok(action)
+        // Nobody else changes the state of an execution context that runs here, or waits for what runs here.
+        caller.vcpu()?.block(callee, Cycle::DirectRequest)?;
+        self.enter_for_service(cpu, callee, Origin::Partition(caller.id), request).map_err(|status| {
+            let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(callee));
+            let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
+            if cycle { Status::Denied } else { status }
+        })
     }
 
     /// Carries the answer of the execution context that runs to whoever asked a service of it.
@@ -99,16 +99,20 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         response: &ServiceResponse,
+        platform: &impl Platform,
     ) -> Result<Action, Status> {
         let ServiceResponse { sender, receiver, payload } = *response;
         if sender != caller.partition.id() {
             return Err(Status::InvalidParameters);
         }
+        self.prepare_to_wait(cpu, caller, platform, |vcpu| {
+            vcpu.asked_by(receiver, Cycle::ServiceResponse).map(|_| ())
+        })?;
         let origin = caller.vcpu()?.respond_for_service(receiver)?;
         let registers = Call::DirectResponse2 { sender, receiver, payload }.encode();
         Ok(match origin {
             Origin::NormalWorld(_) => self.to_normal_world_whole(cpu, registers),
-            Origin::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
+            Origin::Partition(_) | Origin::Nobody(_) => self.answer_origin(cpu, origin, caller.id, registers),
         })
     }
 
@@ -142,7 +146,12 @@ impl Spmc {
         let registers = Call::DirectRequest2 { sender, receiver, uuid, payload }.encode();
         let model = RunModel::ServiceRequest { origin };
         match self.with_vcpu(callee, |vcpu| vcpu.enter(model)).ok_or(Status::InvalidParameters)? {
-            Ok(()) => Ok(self.run(cpu, callee, Entry::Answer(registers))),
+            Ok(()) => {
+                if let Some(partition) = self.partition(callee.partition) {
+                    self.begin_turn(partition, callee, model);
+                }
+                Ok(self.run(cpu, callee, Entry::Answer(registers)))
+            }
             // It has not begun yet.
             Err(Status::Denied) => self.start_to_serve(cpu, callee, model, registers),
             Err(status) => Err(status),

@@ -11,6 +11,7 @@ use tantalum_stage2::TablePool;
 use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
 
 use crate::endpoint::Endpoint;
+use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
 use crate::pristine::Pristine;
 
@@ -26,6 +27,7 @@ pub struct Spmc {
     pub(crate) normal_world: Endpoint,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
     tables: Mutex<TablePool<TABLE_PAGES>>,
+    pub(crate) machine: MachineInterrupts,
 }
 
 /// Holds what one processing element is at. It belongs to that processing element alone.
@@ -44,12 +46,31 @@ pub struct Cpu {
     pub(crate) going_off: Option<usize>,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
+    /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
+    pub(crate) interrupted: Option<Interrupted>,
+    /// Which partitions have an execution context that is to be run here for an interrupt, once nobody is in the way.
+    pub(crate) to_wake: PartitionSet,
+    /// Whose interrupts are to be set up or silenced here before this processing element goes on.
+    pub(crate) to_configure: PartitionSet,
+    /// Whether this processing element is about to go off.
+    pub(crate) leaving: bool,
 }
 
 impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
-        Self { index, current: None, booted: 0, booting: true, going_off: None, normal_world_extra: [0; 10] }
+        Self {
+            index,
+            current: None,
+            booted: 0,
+            booting: true,
+            going_off: None,
+            normal_world_extra: [0; 10],
+            interrupted: None,
+            to_wake: PartitionSet::EMPTY,
+            to_configure: PartitionSet::EMPTY,
+            leaving: false,
+        }
     }
 
     /// Returns which processing element it is.
@@ -67,6 +88,7 @@ impl Spmc {
             normal_world: Endpoint::new(Version::V1_0),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
+            machine: MachineInterrupts::new(),
         }
     }
 
@@ -75,6 +97,7 @@ impl Spmc {
     /// A partition whose package or manifest is wrong is left out, which the log says.
     pub fn configure(&mut self, manifest: &SpmcManifest, platform: &impl Platform) {
         self.normal_memory = manifest.non_secure_memory.clone();
+        self.machine.cpus = manifest.cpus.clone();
         for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
             match self.load(index, entry, manifest, platform) {
                 Ok(partition) => {
@@ -139,12 +162,21 @@ impl Spmc {
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
     pub fn handle<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
-        if let Some(current) = cpu.current
-            && self.partition(current.partition).is_none_or(Partition::is_aborted)
-        {
+        let action = match cpu.current {
             // Another of its execution contexts did what it may not, while this one ran here.
-            return self.end_turn(cpu, current, platform);
+            Some(current) if self.partition(current.partition).is_none_or(Partition::is_aborted) => {
+                self.end_turn(cpu, current, platform)
+            }
+            _ => self.handle_event(cpu, event, platform),
+        };
+        if cpu.leaving || !cpu.to_configure.is_empty() {
+            self.configure_interrupts(cpu, platform);
         }
+        action
+    }
+
+    #[inline]
+    fn handle_event<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
         match event {
             Event::NormalWorldCall(call) => {
                 let [_, _, _, _, _, _, _, _, extra @ ..] = call.0;
@@ -154,7 +186,7 @@ impl Spmc {
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
-            Event::TimerAccess(_) => self.timer_access(cpu, platform),
+            Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
             Event::Started => self.start_cpu(cpu),
         }
     }

@@ -4,7 +4,10 @@
 //! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
 
 use tantalum_ffa::Status;
-use tantalum_types::{CallRegisters, EndpointId, VcpuId};
+use tantalum_types::{CallRegisters, CpuIndex, EndpointId, PartitionIndex, VcpuId};
+
+use crate::run_model::{self, Cycle, Verdict};
+use crate::timer::Timer;
 
 /// Says who waits for the answer to a direct request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub(crate) enum Origin {
     NormalWorld(EndpointId),
     /// An execution context of another partition.
     Partition(VcpuId),
+    /// Nobody any more: an endpoint that has been stopped meanwhile.
+    Nobody(EndpointId),
 }
 
 /// Says what an execution context was given the processing element for (FF-A 1.1, section 8.2).
@@ -34,6 +39,18 @@ pub(crate) enum RunModel {
     },
     /// To take note that its processing element goes off; the SPMD waits.
     PowerMessage,
+    /// To handle a secure interrupt that came while it waited: the SPMC itself schedules it, and lets what the
+    /// interrupt has stopped go on when it waits again.
+    SecureInterrupt,
+}
+
+impl RunModel {
+    const fn origin_mut(&mut self) -> Option<&mut Origin> {
+        match self {
+            Self::DirectRequest { origin } | Self::ServiceRequest { origin } => Some(origin),
+            Self::Init | Self::Run | Self::SecureInterrupt | Self::PowerMessage => None,
+        }
+    }
 }
 
 /// Says what happens when an execution context has initialised itself.
@@ -41,6 +58,8 @@ pub(crate) enum RunModel {
 pub(crate) enum AfterInit {
     /// The processing element goes on with its boot.
     NextInBoot,
+    /// What a secure interrupt has stopped goes on.
+    AfterInterrupt,
     /// Somebody who waits gets an answer.
     Answer {
         /// Who waits.
@@ -68,6 +87,8 @@ pub(crate) enum Waiter {
     Partition(VcpuId),
     /// The processing element, to go off.
     Power,
+    /// What a secure interrupt has stopped.
+    Interrupted,
 }
 
 /// Says where in its life an execution context is.
@@ -88,8 +109,21 @@ pub(crate) enum State {
     },
     /// An interrupt of the normal world stopped it; FFA_RUN lets it go on.
     Preempted(RunModel),
+    /// It has called FFA_YIELD, which is the other way to be blocked; FFA_RUN lets it go on.
+    Yielded(RunModel),
+    /// A secure interrupt of another partition stopped it, or kept it from going on; the SPMC lets it go on.
+    Interrupted(RunModel),
     /// It did what it may not, or gave up. It never runs again.
     Aborted,
+}
+
+/// Says how an execution context goes on that FFA_RUN was called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resumption {
+    /// Where it was interrupted.
+    Interrupted,
+    /// Behind its FFA_YIELD.
+    Yielded,
 }
 
 /// Is an execution context as the SPMC sees it; its registers belong to the machine.
@@ -99,12 +133,22 @@ pub(crate) struct Vcpu {
     /// What happens when it has initialised itself. Means nothing in another run model.
     after_init: AfterInit,
     log: crate::console::LineBuffer,
+    /// Its EL1 physical timer.
+    pub timer: Timer,
+    /// The processing element that watches its timer: the one on which it was last set up.
+    pub timer_cpu: Option<CpuIndex>,
 }
 
 impl Vcpu {
     /// Builds an execution context that has not been started.
     pub(crate) const fn new() -> Self {
-        Self { state: State::Off, after_init: AfterInit::NextInBoot, log: crate::console::LineBuffer::new() }
+        Self {
+            state: State::Off,
+            after_init: AfterInit::NextInBoot,
+            log: crate::console::LineBuffer::new(),
+            timer: Timer::new(),
+            timer_cpu: None,
+        }
     }
 
     /// Returns where in its life the execution context is.
@@ -127,9 +171,14 @@ impl Vcpu {
             State::Off | State::Waiting => {
                 self.state = State::Running(RunModel::Init);
                 self.after_init = after;
+                self.timer = Timer::new();
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Aborted => Err(Status::Aborted),
         }
     }
@@ -144,7 +193,11 @@ impl Vcpu {
                 self.state = State::Running(model);
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Off => Err(Status::Denied),
             State::Aborted => Err(Status::Aborted),
         }
@@ -155,20 +208,10 @@ impl Vcpu {
     /// # Errors
     /// DENIED while a direct request is open, or if it does not run.
     pub(crate) fn wait(&mut self) -> Result<RunModel, Status> {
-        match self.state {
-            State::Running(model @ (RunModel::Init | RunModel::Run)) => {
-                self.state = State::Waiting;
-                Ok(model)
-            }
-            State::Running(
-                RunModel::DirectRequest { .. } | RunModel::ServiceRequest { .. } | RunModel::PowerMessage,
-            )
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
-        }
+        let model = self.running()?;
+        run_model::check(&model, Cycle::MsgWait)?;
+        self.state = State::Waiting;
+        Ok(model)
     }
 
     /// Returns what happens now that the execution context has initialised itself.
@@ -183,23 +226,9 @@ impl Vcpu {
     /// DENIED if it does not run for a direct request of the first form, INVALID_PARAMETERS if the request came
     /// from another.
     pub(crate) fn respond(&mut self, asker: EndpointId) -> Result<Origin, Status> {
-        match self.state {
-            State::Running(RunModel::DirectRequest { origin }) => {
-                if origin.endpoint() != asker {
-                    return Err(Status::InvalidParameters);
-                }
-                self.state = State::Waiting;
-                Ok(origin)
-            }
-            State::Running(
-                RunModel::Init | RunModel::Run | RunModel::ServiceRequest { .. } | RunModel::PowerMessage,
-            )
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
-        }
+        let origin = self.asked_by(asker, Cycle::DirectResponse)?;
+        self.state = State::Waiting;
+        Ok(origin)
     }
 
     /// Ends the work of a running execution context that answers a direct request of `asker` to a service of it,
@@ -208,23 +237,34 @@ impl Vcpu {
     /// # Errors
     /// As [`Self::respond`], for the second form.
     pub(crate) fn respond_for_service(&mut self, asker: EndpointId) -> Result<Origin, Status> {
-        match self.state {
-            State::Running(RunModel::ServiceRequest { origin }) => {
-                if origin.endpoint() != asker {
-                    return Err(Status::InvalidParameters);
-                }
-                self.state = State::Waiting;
-                Ok(origin)
+        let origin = self.asked_by(asker, Cycle::ServiceResponse)?;
+        self.state = State::Waiting;
+        Ok(origin)
+    }
+
+    /// Returns who waits for the answer `call` to a direct request from `asker`.
+    ///
+    /// # Errors
+    /// DENIED if no such answer is due, INVALID_PARAMETERS if the request came from another.
+    pub(crate) fn asked_by(&self, asker: EndpointId, call: Cycle) -> Result<Origin, Status> {
+        let model = self.running()?;
+        run_model::check(&model, call)?;
+        match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => {
+                if origin.endpoint() == asker { Ok(origin) } else { Err(Status::InvalidParameters) }
             }
-            State::Running(
-                RunModel::Init | RunModel::Run | RunModel::DirectRequest { .. } | RunModel::PowerMessage,
-            )
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
+            RunModel::Init | RunModel::Run | RunModel::PowerMessage | RunModel::SecureInterrupt => {
+                Err(Status::Denied)
+            }
         }
+    }
+
+    /// Checks that a running execution context may make `call`.
+    ///
+    /// # Errors
+    /// DENIED if it may not, or if it does not run.
+    pub(crate) fn may(&self, call: Cycle) -> Result<(), Status> {
+        run_model::check(&self.running()?, call)
     }
 
     /// Ends the work of a running execution context that has taken note of a power management message.
@@ -232,39 +272,37 @@ impl Vcpu {
     /// # Errors
     /// DENIED if it does not run for one.
     pub(crate) fn respond_to_power(&mut self) -> Result<(), Status> {
-        match self.state {
-            State::Running(RunModel::PowerMessage) => {
-                self.state = State::Waiting;
-                Ok(())
+        self.may(Cycle::PowerResponse)?;
+        self.state = State::Waiting;
+        Ok(())
+    }
+
+    /// Takes the processing element from a running execution context that calls FFA_YIELD, and returns who gave it;
+    /// `None` if the call has no effect.
+    ///
+    /// # Errors
+    /// DENIED if it may not yield, or if it does not run.
+    pub(crate) fn yield_time(&mut self) -> Result<Option<Waiter>, Status> {
+        let model = self.running()?;
+        match run_model::verdict(&model, Cycle::Yield) {
+            Verdict::Allowed => {
+                self.state = State::Yielded(model);
+                Ok(self.waiter())
             }
-            State::Running(
-                RunModel::Init
-                | RunModel::Run
-                | RunModel::DirectRequest { .. }
-                | RunModel::ServiceRequest { .. },
-            )
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
+            Verdict::NoEffect => Ok(None),
+            Verdict::Denied => Err(Status::Denied),
         }
     }
 
-    /// Blocks a running execution context until `callee` answers.
+    /// Blocks a running execution context that makes `call` until `callee` answers.
     ///
     /// # Errors
-    /// DENIED if it does not run.
-    pub(crate) fn block(&mut self, callee: VcpuId) -> Result<(), Status> {
-        match self.state {
-            State::Running(model) => {
-                self.state = State::Blocked { model, callee };
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+    /// DENIED if it may not make the call, or if it does not run.
+    pub(crate) fn block(&mut self, callee: VcpuId, call: Cycle) -> Result<(), Status> {
+        let model = self.running()?;
+        run_model::check(&model, call)?;
+        self.state = State::Blocked { model, callee };
+        Ok(())
     }
 
     /// Lets an execution context that `callee` has answered go on.
@@ -282,6 +320,8 @@ impl Vcpu {
             | State::Running(_)
             | State::Blocked { .. }
             | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_)
             | State::Aborted => Err(Status::Denied),
         }
     }
@@ -291,50 +331,62 @@ impl Vcpu {
     /// # Errors
     /// DENIED if it does not run.
     pub(crate) fn preempt(&mut self) -> Result<(), Status> {
-        match self.state {
-            State::Running(model) => {
-                self.state = State::Preempted(model);
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+        self.state = State::Preempted(self.running()?);
+        Ok(())
     }
 
-    /// Gives the processing element back to a preempted execution context.
+    /// Gives the processing element back to an execution context that was preempted or has yielded, and says how it
+    /// goes on.
     ///
     /// # Errors
-    /// DENIED if it was not preempted.
-    pub(crate) fn resume(&mut self) -> Result<(), Status> {
-        match self.state {
-            State::Preempted(model) => {
-                self.state = State::Running(model);
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Running(_) | State::Blocked { .. } | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+    /// DENIED if neither is so.
+    pub(crate) fn resume(&mut self) -> Result<Resumption, Status> {
+        let (model, how) = match self.state {
+            State::Preempted(model) => (model, Resumption::Interrupted),
+            State::Yielded(model) => (model, Resumption::Yielded),
+            State::Off
+            | State::Waiting
+            | State::Running(_)
+            | State::Blocked { .. }
+            | State::Interrupted(_)
+            | State::Aborted => return Err(Status::Denied),
+        };
+        self.state = State::Running(model);
+        Ok(how)
     }
 
-    /// Checks that the execution context initialises itself, the only time to say where others begin, or to give up.
+    /// Takes the processing element from a running execution context for a secure interrupt of another partition.
     ///
     /// # Errors
-    /// DENIED if it does something else.
-    pub(crate) fn initialises(&self) -> Result<(), Status> {
+    /// DENIED if it does not run.
+    pub(crate) fn interrupt(&mut self) -> Result<(), Status> {
+        self.state = State::Interrupted(self.running()?);
+        Ok(())
+    }
+
+    /// Gives the processing element back to an execution context after [`Self::interrupt`].
+    ///
+    /// # Errors
+    /// DENIED if that is not what stopped it.
+    pub(crate) fn end_interrupt(&mut self) -> Result<(), Status> {
+        let State::Interrupted(model) = self.state else { return Err(Status::Denied) };
+        self.state = State::Running(model);
+        Ok(())
+    }
+
+    /// Returns what a running execution context runs for.
+    ///
+    /// # Errors
+    /// DENIED if it does not run.
+    fn running(&self) -> Result<RunModel, Status> {
         match self.state {
-            State::Running(RunModel::Init) => Ok(()),
-            State::Running(
-                RunModel::Run
-                | RunModel::DirectRequest { .. }
-                | RunModel::ServiceRequest { .. }
-                | RunModel::PowerMessage,
-            )
-            | State::Off
+            State::Running(model) => Ok(model),
+            State::Off
             | State::Waiting
             | State::Blocked { .. }
             | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_)
             | State::Aborted => Err(Status::Denied),
         }
     }
@@ -342,9 +394,11 @@ impl Vcpu {
     /// Returns who waits for the execution context to end its turn, if it has one.
     pub(crate) fn waiter(&self) -> Option<Waiter> {
         match self.state {
-            State::Running(model) | State::Preempted(model) | State::Blocked { model, .. } => {
-                Some(self.waiter_of(model))
-            }
+            State::Running(model)
+            | State::Preempted(model)
+            | State::Yielded(model)
+            | State::Interrupted(model)
+            | State::Blocked { model, .. } => Some(self.waiter_of(model)),
             State::Off | State::Waiting | State::Aborted => None,
         }
     }
@@ -352,17 +406,49 @@ impl Vcpu {
     fn waiter_of(&self, model: RunModel) -> Waiter {
         let model = match (model, self.after_init) {
             (RunModel::Init, AfterInit::NextInBoot) => return Waiter::Boot,
+            (RunModel::Init, AfterInit::AfterInterrupt) => return Waiter::Interrupted,
             (RunModel::Init, AfterInit::Answer { to, .. }) => RunModel::DirectRequest { origin: to },
             (RunModel::Init, AfterInit::Serve { model, .. }) => model,
             (model, _) => model,
         };
         match model {
             RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
-                Origin::NormalWorld(_) => Waiter::NormalWorld,
+                Origin::NormalWorld(_) | Origin::Nobody(_) => Waiter::NormalWorld,
                 Origin::Partition(caller) => Waiter::Partition(caller),
             },
             RunModel::PowerMessage => Waiter::Power,
+            RunModel::SecureInterrupt => Waiter::Interrupted,
             RunModel::Run | RunModel::Init => Waiter::NormalWorld,
+        }
+    }
+
+    /// Notes that nobody of `partition` waits for this execution context any more, since it was stopped.
+    pub(crate) fn forget_asker(&mut self, partition: PartitionIndex) {
+        let forget = |origin: &mut Origin| {
+            if matches!(origin, Origin::Partition(asker) if asker.partition == partition) {
+                *origin = Origin::Nobody(partition.endpoint_id());
+            }
+        };
+        match &mut self.after_init {
+            AfterInit::Answer { to, .. } => forget(to),
+            AfterInit::Serve { model, .. } => {
+                if let Some(origin) = model.origin_mut() {
+                    forget(origin);
+                }
+            }
+            AfterInit::NextInBoot | AfterInit::AfterInterrupt => {}
+        }
+        match &mut self.state {
+            State::Running(model)
+            | State::Preempted(model)
+            | State::Yielded(model)
+            | State::Interrupted(model)
+            | State::Blocked { model, .. } => {
+                if let Some(origin) = model.origin_mut() {
+                    forget(origin);
+                }
+            }
+            State::Off | State::Waiting | State::Aborted => {}
         }
     }
 
@@ -380,7 +466,11 @@ impl Vcpu {
                 self.state = State::Aborted;
                 true
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => false,
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => false,
         }
     }
 
@@ -399,7 +489,11 @@ impl Vcpu {
                 self.state = State::Off;
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Aborted => Err(Status::Aborted),
         }
     }
@@ -415,7 +509,7 @@ impl Origin {
     /// Returns the id of the endpoint that asked.
     pub(crate) fn endpoint(self) -> EndpointId {
         match self {
-            Self::NormalWorld(endpoint) => endpoint,
+            Self::NormalWorld(endpoint) | Self::Nobody(endpoint) => endpoint,
             Self::Partition(vcpu) => vcpu.partition.endpoint_id(),
         }
     }
@@ -424,7 +518,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tantalum_types::{PartitionIndex, VcpuIndex};
+    use tantalum_types::VcpuIndex;
 
     fn id(partition: usize) -> VcpuId {
         VcpuId { partition: PartitionIndex::new(partition).unwrap(), index: VcpuIndex::new(0).unwrap() }
@@ -438,7 +532,7 @@ mod tests {
     const SERVING: RunModel = RunModel::DirectRequest { origin: NORMAL };
 
     /// Lists one state of each kind.
-    fn states() -> [State; 8] {
+    fn states() -> [State; 11] {
         [
             State::Off,
             State::Waiting,
@@ -448,13 +542,16 @@ mod tests {
             State::Blocked { model: SERVING, callee: id(1) },
             State::Preempted(SERVING),
             State::Aborted,
+            State::Running(RunModel::SecureInterrupt),
+            State::Yielded(SERVING),
+            State::Interrupted(SERVING),
         ]
     }
 
     /// Checks what one step answers in each of [`states`], and that a refused step changes nothing.
     fn check<T: PartialEq + core::fmt::Debug>(
         step: impl Fn(&mut Vcpu) -> Result<T, Status>,
-        expected: [Result<State, Status>; 8],
+        expected: [Result<State, Status>; 11],
     ) {
         for (state, expected) in states().into_iter().zip(expected) {
             let mut vcpu = in_state(state);
@@ -476,27 +573,34 @@ mod tests {
     #[test]
     fn only_who_waits_is_entered() {
         let entered = Ok(State::Running(SERVING));
-        check(|vcpu| vcpu.enter(SERVING), [DENIED, entered, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        let expected = [DENIED, entered, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED, BUSY, BUSY, BUSY];
+        check(|vcpu| vcpu.enter(SERVING), expected);
     }
 
     #[test]
     fn only_who_is_idle_is_started() {
         let started = Ok(State::Running(RunModel::Init));
         let start = |vcpu: &mut Vcpu| vcpu.start(AfterInit::NextInBoot);
-        check(start, [started, started, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
-        check(Vcpu::power_off, [Ok(State::Off), Ok(State::Off), BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        let all = |idle| [idle, idle, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED, BUSY, BUSY, BUSY];
+        check(start, all(started));
+        check(Vcpu::power_off, all(Ok(State::Off)));
     }
 
     #[test]
     fn nobody_waits_with_a_request_open() {
         let waits = Ok(State::Waiting);
-        check(Vcpu::wait, [DENIED, DENIED, waits, waits, DENIED, DENIED, DENIED, DENIED]);
+        let mut expected = [DENIED; 11];
+        for state in [2, 3, 8] {
+            expected[state] = waits;
+        }
+        check(Vcpu::wait, expected);
     }
 
     #[test]
     fn only_a_request_is_answered() {
         let done = Ok(State::Waiting);
-        let none = [DENIED, DENIED, DENIED, DENIED, done, DENIED, DENIED, DENIED];
+        let mut none = [DENIED; 11];
+        none[4] = done;
         check(|vcpu| vcpu.respond(EndpointId::HYPERVISOR), none);
         let mut vcpu = in_state(State::Running(SERVING));
         assert_eq!(vcpu.respond(id(0).partition.endpoint_id()), Err(Status::InvalidParameters));
@@ -506,9 +610,10 @@ mod tests {
     #[test]
     fn only_the_callee_unblocks() {
         let goes_on = Ok(State::Running(SERVING));
-        let expected = [DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED];
+        let mut expected = [DENIED; 11];
+        expected[5] = goes_on;
         check(|vcpu| vcpu.unblock(id(1)), expected);
-        check(|vcpu| vcpu.unblock(id(2)), [DENIED; 8]);
+        check(|vcpu| vcpu.unblock(id(2)), [DENIED; 11]);
     }
 
     #[test]
@@ -518,15 +623,40 @@ mod tests {
             vcpu.preempt().unwrap();
             assert_eq!(vcpu.state(), State::Preempted(model));
             vcpu.resume().unwrap();
-            vcpu.block(id(1)).unwrap();
+            vcpu.block(id(1), Cycle::DirectRequest).unwrap();
             assert_eq!(vcpu.state(), State::Blocked { model, callee: id(1) });
             vcpu.unblock(id(1)).unwrap();
             assert_eq!(vcpu.state(), State::Running(model));
         }
-        check(
-            Vcpu::resume,
-            [DENIED, DENIED, DENIED, DENIED, DENIED, DENIED, Ok(State::Running(SERVING)), DENIED],
-        );
+        let mut expected = [DENIED; 11];
+        expected[6] = Ok(State::Running(SERVING));
+        expected[9] = Ok(State::Running(SERVING));
+        check(Vcpu::resume, expected);
+    }
+
+    #[test]
+    fn who_a_secure_interrupt_has_stopped_goes_on_by_its_end_only() {
+        let mut expected = [DENIED; 11];
+        let models = [(2, RunModel::Init), (3, RunModel::Run), (4, SERVING), (8, RunModel::SecureInterrupt)];
+        for (state, model) in models {
+            expected[state] = Ok(State::Interrupted(model));
+        }
+        check(Vcpu::interrupt, expected);
+        let mut expected = [DENIED; 11];
+        expected[10] = Ok(State::Running(SERVING));
+        check(Vcpu::end_interrupt, expected);
+    }
+
+    #[test]
+    fn yielding_keeps_what_the_turn_was_for() {
+        let mut expected = [DENIED; 11];
+        expected[3] = Ok(State::Yielded(RunModel::Run));
+        expected[4] = Ok(State::Yielded(SERVING));
+        expected[8] = Ok(State::Running(RunModel::SecureInterrupt));
+        check(Vcpu::yield_time, expected);
+        assert_eq!(in_state(State::Running(RunModel::SecureInterrupt)).yield_time(), Ok(None));
+        assert_eq!(in_state(State::Running(SERVING)).yield_time(), Ok(Some(Waiter::NormalWorld)));
+        assert_eq!(in_state(State::Yielded(SERVING)).resume(), Ok(Resumption::Yielded));
     }
 
     #[test]
@@ -547,7 +677,14 @@ mod tests {
     #[test]
     fn each_kind_of_request_has_its_kind_of_answer() {
         let service = RunModel::ServiceRequest { origin: NORMAL };
-        let models = [RunModel::Init, RunModel::Run, SERVING, service, RunModel::PowerMessage];
+        let models = [
+            RunModel::Init,
+            RunModel::Run,
+            SERVING,
+            service,
+            RunModel::PowerMessage,
+            RunModel::SecureInterrupt,
+        ];
         for model in models {
             let answered = |step: fn(&mut Vcpu) -> bool| step(&mut in_state(State::Running(model)));
             assert_eq!(answered(|vcpu| vcpu.respond(EndpointId::HYPERVISOR).is_ok()), model == SERVING);
@@ -555,7 +692,7 @@ mod tests {
             assert_eq!(as_service, model == service);
             assert_eq!(answered(|vcpu| vcpu.respond_to_power().is_ok()), model == RunModel::PowerMessage);
             let waits = answered(|vcpu| vcpu.wait().is_ok());
-            assert_eq!(waits, matches!(model, RunModel::Init | RunModel::Run));
+            assert_eq!(waits, matches!(model, RunModel::Init | RunModel::Run | RunModel::SecureInterrupt));
         }
         let mut vcpu = in_state(State::Running(service));
         let other = id(0).partition.endpoint_id();
@@ -573,6 +710,8 @@ mod tests {
         assert_eq!(of(RunModel::Run, boot), Some(Waiter::NormalWorld));
         assert_eq!(of(SERVING, boot), Some(Waiter::NormalWorld));
         assert_eq!(of(RunModel::PowerMessage, boot), Some(Waiter::Power));
+        assert_eq!(of(RunModel::SecureInterrupt, boot), Some(Waiter::Interrupted));
+        assert_eq!(of(RunModel::Init, AfterInit::AfterInterrupt), Some(Waiter::Interrupted));
         let asked = RunModel::ServiceRequest { origin: asker };
         assert_eq!(of(asked, boot), Some(Waiter::Partition(id(3))));
         // What happens after the initialisation counts during it only.
@@ -588,9 +727,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stopped_asker_is_forgotten_and_others_are_not() {
+        let asked = RunModel::DirectRequest { origin: Origin::Partition(id(3)) };
+        let mut vcpu = in_state(State::Yielded(asked));
+        vcpu.forget_asker(id(2).partition);
+        assert_eq!(vcpu.state(), State::Yielded(asked));
+        vcpu.forget_asker(id(3).partition);
+        let nobody = Origin::Nobody(id(3).partition.endpoint_id());
+        assert_eq!(vcpu.state(), State::Yielded(RunModel::DirectRequest { origin: nobody }));
+        assert_eq!(vcpu.waiter(), Some(Waiter::NormalWorld));
+        vcpu.resume().unwrap();
+        assert_eq!(vcpu.respond(id(3).partition.endpoint_id()), Ok(nobody), "it need not know");
+    }
+
+    #[test]
     fn others_are_registered_while_it_initialises_itself_only() {
         let same = Ok(State::Running(RunModel::Init));
-        let expected = [DENIED, DENIED, same, DENIED, DENIED, DENIED, DENIED, DENIED];
-        check(|vcpu| vcpu.initialises(), expected);
+        let mut expected = [DENIED; 11];
+        expected[2] = same;
+        check(|vcpu| vcpu.may(Cycle::Initialise), expected);
     }
 }
