@@ -236,14 +236,12 @@ impl Sim {
                     // Held while it runs: nobody else may run the same execution context meanwhile.
                     let mut script = script.try_lock().unwrap_or_else(|_| panic!("{vcpu:?} runs twice"));
                     let machine = &self.machine;
-                    last = Some((vcpu, entry));
                     // One that was interrupted before its first instruction still goes on as it was to.
                     let kept = self.not_begun.lock().unwrap().remove(&vcpu);
                     let entry = match (entry, kept) {
                         (Entry::Resume, Some(kept)) => kept,
-                        // A new life begins, whatever the old one had before it.
-                        (Entry::Start(_), _) => entry,
-                        (entry, None) => entry,
+                        // It begins anew, whatever it was at.
+                        (entry @ Entry::Start(_), _) | (entry, None) => entry,
                         (entry, Some(kept)) => panic!("{vcpu:?} goes on by {entry:?} before {kept:?}"),
                     };
                     let line = if machine.secure_interrupt(index).is_some() {
@@ -261,6 +259,7 @@ impl Sim {
                         event = Event::Interrupt(line);
                         continue;
                     }
+                    last = Some((vcpu, entry));
                     let mut context = Context { cpu: index, vcpu, entry, foreign, signals, roots, machine };
                     event = script(&mut context).unwrap_or_else(|kind| {
                         Event::PartitionTrap(Trap { kind, pc: 0xdead_0000, syndrome: 0 })

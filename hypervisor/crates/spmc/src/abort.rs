@@ -11,12 +11,11 @@ use core::fmt;
 
 use tantalum_ffa::{Status, answer};
 use tantalum_hal::{Action, Entry, Platform};
-use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, MAX_PARTITIONS, VcpuId};
 
 use crate::lifecycle::{Life, Rest};
 use crate::partition::Partition;
-use crate::schedule::{begin, enter};
+use crate::schedule::enter;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{AfterInit, Origin, RunModel, State, Vcpu, Waiter};
 
@@ -51,13 +50,9 @@ impl Spmc {
         if waiter != Some(Waiter::Power)
             && let Some(partition) = self.partition(from.partition)
             && self.settle(cpu, partition, platform)
+            && let Some(action) = self.begin_anew(cpu, partition, from, after_restart(waiter))
         {
-            // In the new beginning the chain has the restriction that it had.
-            let restriction =
-                partition.interrupts(from.index).map_or(NsInterruptsAction::Queued, |i| i.action());
-            if let Some(action) = self.begin_anew(cpu, partition, from, restriction, after_restart(waiter)) {
-                return action;
-            }
+            return action;
         }
         self.tell_aborted(cpu, from, waiter)
     }
@@ -140,7 +135,6 @@ impl Spmc {
         cpu: &mut Cpu,
         partition: &Partition,
         id: VcpuId,
-        action: NsInterruptsAction,
         after: AfterInit,
     ) -> Option<Action> {
         if !partition.life.claim() {
@@ -148,7 +142,7 @@ impl Spmc {
         }
         partition.vcpu(id.index)?.start(after).ok()?;
         log::info!("partition {} {} begins anew", partition.id(), partition.name());
-        Some(begin(cpu, partition, id, true, action))
+        Some(self.begin(cpu, partition, id, true))
     }
 
     /// Starts the partition `id` again if it was stopped, may begin anew and has not for want of somebody who saw it
@@ -160,8 +154,7 @@ impl Spmc {
         if !self.settle(cpu, partition, platform) {
             return None;
         }
-        let action = partition.manifest().ns_interrupts_action;
-        self.begin_anew(cpu, partition, vcpu, action, after_restart(Some(Waiter::NormalWorld)))
+        self.begin_anew(cpu, partition, vcpu, after_restart(Some(Waiter::NormalWorld)))
     }
 
     /// Starts an execution context that has not been since its partition began or its processing element came up,
@@ -194,7 +187,7 @@ impl Spmc {
         };
         vcpu.start(AfterInit::Serve { model, registers })?;
         drop(vcpu);
-        Ok(begin(cpu, partition, id, first, self.turn_action(partition, model)))
+        Ok(self.begin(cpu, partition, id, first))
     }
 
     /// Ends what the execution contexts of stopped partitions still had to do on a processing element that goes off.

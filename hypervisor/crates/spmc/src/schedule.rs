@@ -47,8 +47,10 @@ impl Spmc {
             let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
             // The lock keeps the partition in the life that is looked at.
             let Some(first) = begins_in_boot(partition) else { continue };
-            match vcpu.start(AfterInit::NextInBoot) {
-                Ok(()) => return begin(cpu, partition, id, first, NsInterruptsAction::Queued),
+            let started = vcpu.start(AfterInit::NextInBoot);
+            drop(vcpu);
+            match started {
+                Ok(()) => return self.begin(cpu, partition, id, first),
                 // It is still in the middle of a request from before its processing element went off, which
                 // FFA_RUN lets it finish.
                 Err(status) => log::debug!("partition {} is not started: {status}", partition.id()),
@@ -59,6 +61,27 @@ impl Spmc {
             log::info!("boot complete: {} partitions", self.live_partitions().count());
         }
         self.to_normal_world(cpu, answer::msg_wait())
+    }
+
+    /// Gives the processing element to `id`, an execution context of `partition` that begins to initialise itself;
+    /// `first` says whether it is the first of the partition's life.
+    pub(crate) fn begin(&self, cpu: &mut Cpu, partition: &Partition, id: VcpuId, first: bool) -> Action {
+        partition.reset_interrupts(id.index);
+        cpu.to_configure.insert(id.partition);
+        // It cannot finish early before it has begun.
+        let own = match partition.manifest().ns_interrupts_action {
+            NsInterruptsAction::Signaled => NsInterruptsAction::Signaled,
+            NsInterruptsAction::ManagedExit | NsInterruptsAction::Queued => NsInterruptsAction::Queued,
+        };
+        let chain = match self.waiter_of(id) {
+            Some(Waiter::NormalWorld) => own,
+            Some(Waiter::Partition(asker)) => self.action_of(asker),
+            Some(Waiter::Boot | Waiter::Power | Waiter::Interrupted) | None => NsInterruptsAction::Queued,
+        };
+        if let Some(interrupts) = partition.interrupts(id.index) {
+            interrupts.begin_turn(more_restrictive(chain, own));
+        }
+        enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)))
     }
 
     /// Runs `id`, whose state says that it runs, unless its partition has been stopped in the meantime by what
@@ -103,30 +126,28 @@ impl Spmc {
         }
     }
 
-    /// Notes that `id`, an execution context of `partition`, begins a turn for `model`.
+    /// Says what interrupts of the normal world do to the chain that ends in `id`.
     #[inline]
-    pub(crate) fn begin_turn(&self, partition: &Partition, id: VcpuId, model: RunModel) {
-        if let Some(interrupts) = partition.interrupts(id.index) {
-            interrupts.begin_turn(self.turn_action(partition, model));
-        }
+    fn action_of(&self, id: VcpuId) -> NsInterruptsAction {
+        self.interrupts_of(id).map_or(NsInterruptsAction::Queued, ContextInterrupts::action)
     }
 
-    /// Says what interrupts of the normal world do in a turn of `partition` for `model`: what the most restrictive one
-    /// of its chain wants.
+    /// Notes that `id`, an execution context of `partition`, begins a turn for `model`, in which interrupts of the
+    /// normal world do what the most restrictive one of its chain wants.
     #[inline]
-    pub(crate) fn turn_action(&self, partition: &Partition, model: RunModel) -> NsInterruptsAction {
+    pub(crate) fn begin_turn(&self, partition: &Partition, id: VcpuId, model: RunModel) {
         let own = partition.manifest().ns_interrupts_action;
-        match model {
+        let action = match model {
             RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
                 Origin::NormalWorld(_) | Origin::Nobody(_) => own,
-                Origin::Partition(asker) => {
-                    let asker = self.interrupts_of(asker).map(ContextInterrupts::action);
-                    more_restrictive(asker.unwrap_or(NsInterruptsAction::Queued), own)
-                }
+                Origin::Partition(asker) => more_restrictive(self.action_of(asker), own),
             },
             RunModel::Run => own,
             // The normal world's scheduler did not give this turn and cannot give another.
             RunModel::Init | RunModel::PowerMessage | RunModel::SecureInterrupt => NsInterruptsAction::Queued,
+        };
+        if let Some(interrupts) = partition.interrupts(id.index) {
+            interrupts.begin_turn(action);
         }
     }
 
@@ -152,7 +173,7 @@ impl Spmc {
         drop(vcpu);
         if !retain_rx {
             // Waiting for the next message is a release of the last one, if there was one.
-            let _ = caller.partition.endpoint.mailbox.lock().release();
+            self.release_read_rx(caller.partition);
         }
         Ok(match model {
             RunModel::Init => {
@@ -296,8 +317,8 @@ impl Spmc {
         }
         if let Some(interrupts) = self.interrupts_of(tail) {
             interrupts.end_exit();
-            if let Some(giver) = caller.and_then(|caller| self.interrupts_of(caller.id)) {
-                interrupts.begin_turn(more_restrictive(giver.action(), interrupts.action()));
+            if let Some(caller) = caller {
+                interrupts.begin_turn(more_restrictive(self.action_of(caller.id), interrupts.action()));
             }
         }
         let entry = match how {
@@ -425,23 +446,6 @@ enum End {
         /// The one that it waits for.
         callee: VcpuId,
     },
-}
-
-/// Gives the processing element to `id`, an execution context of `partition` that begins to initialise itself; `first`
-/// says whether it is the first of the partition's life, `action` what interrupts of the normal world do meanwhile.
-pub(crate) fn begin(
-    cpu: &mut Cpu,
-    partition: &Partition,
-    id: VcpuId,
-    first: bool,
-    action: NsInterruptsAction,
-) -> Action {
-    partition.reset_interrupts(id.index);
-    if let Some(interrupts) = partition.interrupts(id.index) {
-        interrupts.begin_turn(action);
-    }
-    cpu.to_configure.insert(id.partition);
-    enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)))
 }
 
 /// Gives the processing element to `id`, an execution context of `partition` whose state says that it runs.
