@@ -14,6 +14,8 @@ use tantalum_ffa::{DirectMessage, Version, Width};
 use tantalum_sdk::{CallError, Spmc};
 use tantalum_types::{CallRegisters, EndpointId};
 
+pub mod memory;
+
 /// Command words, in x3 of a request.
 pub mod command {
     /// Asks who the partition is: x4 its own id, x5 the SPMC's id, x6 the SPMC's version, x7 MPIDR_EL1.
@@ -49,12 +51,13 @@ pub struct Protocol {
     name: &'static str,
     stored: AtomicU64,
     stores: AtomicU64,
+    memory: memory::Memory,
 }
 
 impl Protocol {
     /// Answers as the partition `name`.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, stored: AtomicU64::new(0), stores: AtomicU64::new(0) }
+        Self { name, stored: AtomicU64::new(0), stores: AtomicU64::new(0), memory: memory::Memory::new() }
     }
 
     /// Answers `request`, which came on a processing element with the MPIDR_EL1 `mpidr`.
@@ -67,7 +70,10 @@ impl Protocol {
             command::FEATURES => features(spmc, arguments),
             command::RAW => Ok(raw(spmc, arguments)),
             command::LOG => self.log(spmc),
-            _ => Ok(request.payload),
+            _ => match self.memory.answer(spmc, request.receiver, request.payload) {
+                Some(answer) => Ok(answer),
+                None => Ok(request.payload),
+            },
         };
         result.unwrap_or_else(failure)
     }
