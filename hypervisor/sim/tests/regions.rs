@@ -432,8 +432,11 @@ fn memory_of_a_region_can_become_buffers() {
 
 // --- Execution contexts and boot
 
+/// Holds how execution contexts began: the index of the partition, the processing element, and the rest.
+type Starts = Arc<Mutex<Vec<(usize, usize, VcpuStart)>>>;
+
 /// Remembers how each execution context begins, and echoes.
-fn recorder(starts: &Arc<Mutex<Vec<(usize, usize, VcpuStart)>>>) -> Script {
+fn recorder(starts: &Starts) -> Script {
     let starts = Arc::clone(starts);
     let mut echo = echo();
     Box::new(move |context| {
@@ -446,7 +449,7 @@ fn recorder(starts: &Arc<Mutex<Vec<(usize, usize, VcpuStart)>>>) -> Script {
 
 #[test]
 fn eight_partitions_of_eight_execution_contexts_run_on_eight_processing_elements() {
-    let starts = Arc::default();
+    let starts = Starts::default();
     let mut builder = SimBuilder::new().cpus(MAX_CPUS);
     for index in 0..MAX_PARTITIONS {
         let count = if index % 3 == 2 { 1 } else { MAX_CPUS };
@@ -483,7 +486,7 @@ fn a_count_between_one_and_all_is_refused() {
 #[test]
 fn begins_where_and_with_the_register_that_the_manifest_says() {
     for register in 0..4_u32 {
-        let starts = Arc::default();
+        let starts = Starts::default();
         let builder = SimBuilder::new().partition_with("one", [recorder(&starts)], |tree| {
             tree.set("gp-register-num", register);
             tree.set("entrypoint-offset", 0x4_2000_u32);
@@ -496,7 +499,7 @@ fn begins_where_and_with_the_register_that_the_manifest_says() {
         assert_eq!(start.boot_info, partition_base(0));
         assert_eq!(start.entry_point, Ipa::secure(partition_base(0) + 0x4_2000));
     }
-    let starts = Arc::default();
+    let starts = Starts::default();
     let builder = SimBuilder::new().partition_with("one", [recorder(&starts)], |tree| {
         tree.remove("gp-register-num");
         tree.remove("boot-info");

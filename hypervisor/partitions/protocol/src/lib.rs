@@ -15,6 +15,7 @@ use tantalum_sdk::{CallError, Spmc};
 use tantalum_types::{CallRegisters, EndpointId};
 
 pub mod memory;
+pub mod resident;
 
 /// Command words, in x3 of a request.
 pub mod command {

@@ -68,6 +68,8 @@ mod buffers;
 #[cfg(test)]
 mod fake;
 #[cfg(target_os = "none")]
+mod hvc;
+#[cfg(target_os = "none")]
 mod machine;
 mod memory;
 mod service;
@@ -76,6 +78,8 @@ mod spmc;
 mod stage1;
 
 pub use buffers::{BUFFER_SIZE, Buffer, Buffers, TakenBuffers};
+#[cfg(target_os = "none")]
+pub use hvc::{hvc, with_device};
 #[cfg(target_os = "none")]
 pub use machine::{abort, log, mpidr};
 pub use memory::{Memory, MemoryError, PageWords, WORDS_PER_PAGE};

@@ -32,6 +32,13 @@ pub trait Partition: Sync {
     /// Answers a direct request: returns x3 to x7 of the response.
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5];
 
+    /// Handles FFA_INTERRUPT, by asking the SPMC for what is pending itself, and returns whether it did. If not, the
+    /// SDK goes on to [`Partition::interrupt`].
+    fn interrupted(&self, spmc: &Spmc<'_>) -> bool {
+        let _ = spmc;
+        false
+    }
+
     /// Handles an interrupt that came while the execution context waited.
     fn interrupt(&self, spmc: &Spmc<'_>, intid: u32) {
         let _ = (spmc, intid);
@@ -97,7 +104,9 @@ pub fn handle(
             }
         },
         Ok(Call::Interrupt { intid, .. }) => {
-            partition.interrupt(spmc, intid);
+            if !partition.interrupted(spmc) {
+                partition.interrupt(spmc, intid);
+            }
             return Ok(Spmc::waiting());
         }
         Ok(Call::Run { .. }) => return Ok(Spmc::waiting()),
