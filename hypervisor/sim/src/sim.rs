@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Width};
-use tantalum_hal::{Action, Event, PhysicalMemory, Stage2Roots, Trap};
+use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Target, Width};
+use tantalum_hal::{
+    Action, Entry, Event, ForeignInterrupts, InterruptLine, PhysicalMemory, Stage2Roots, Trap,
+};
 use tantalum_manifest::SpmcManifest;
 use tantalum_spmc::{Cpu, Spmc};
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, Pa, PartitionIndex, VcpuId, VcpuIndex};
@@ -102,7 +104,7 @@ impl SimBuilder {
         let mut spmc = Spmc::new();
         spmc.configure(&manifest, &machine);
         let cpus = CpuIndex::all().take(self.cpus).map(|cpu| Mutex::new(Cpu::new(cpu))).collect();
-        Sim { machine, spmc, cpus, scripts, roots: Mutex::default() }
+        Sim { machine, spmc, cpus, scripts, roots: Mutex::default(), not_begun: Mutex::default() }
     }
 
     /// Builds the machine and starts every processing element.
@@ -126,6 +128,8 @@ pub struct Sim {
     cpus: Vec<Mutex<Cpu>>,
     scripts: HashMap<VcpuId, Mutex<Script>>,
     roots: Mutex<HashMap<PartitionIndex, Stage2Roots>>,
+    /// How those go on that were interrupted before their first instruction.
+    not_begun: Mutex<HashMap<VcpuId, Entry>>,
 }
 
 impl Sim {
@@ -152,6 +156,22 @@ impl Sim {
     pub fn ask(&self, cpu: usize, call: Call) -> Call {
         let answer = self.call(cpu, call);
         Call::decode(&answer).unwrap_or_else(|error| panic!("the answer {answer:x?}: {error}"))
+    }
+
+    /// Lets the normal world run on `cpu` as long as secure interrupts come: the SPMD brings each to the SPMC. Returns
+    /// how often.
+    pub fn idle(&self, cpu: usize) -> usize {
+        let index = CpuIndex::new(cpu).unwrap();
+        let mut count = 0;
+        while self.machine.secure_interrupt(index).is_some() {
+            assert_eq!(
+                self.ask(cpu, Call::Interrupt { target: Target::NONE, intid: 0 }),
+                Call::NormalWorldResume
+            );
+            count += 1;
+            assert!(count < MAX_STEPS, "secure interrupts never end");
+        }
+        count
     }
 
     /// Makes a call of the normal world that must be refused, and returns the error.
@@ -202,6 +222,7 @@ impl Sim {
     pub fn event(&self, cpu: usize, event: Event) -> CallRegisters {
         let mut state = self.cpus[cpu].try_lock().expect("this processing element is at work already");
         let index = CpuIndex::new(cpu).unwrap();
+        Machine::act_for(index);
         let mut event = event;
         for _ in 0..MAX_STEPS {
             match self.spmc.handle(&mut state, event, &self.machine) {
@@ -214,6 +235,28 @@ impl Sim {
                     // Held while it runs: nobody else may run the same execution context meanwhile.
                     let mut script = script.try_lock().unwrap_or_else(|_| panic!("{vcpu:?} runs twice"));
                     let machine = &self.machine;
+                    // One that was interrupted before its first instruction still goes on as it was to.
+                    let kept = self.not_begun.lock().unwrap().remove(&vcpu);
+                    let entry = match (entry, kept) {
+                        (Entry::Resume, Some(kept)) => kept,
+                        (entry, None) => entry,
+                        (entry, Some(kept)) => panic!("{vcpu:?} goes on by {entry:?} before {kept:?}"),
+                    };
+                    let line = if machine.secure_interrupt(index).is_some() {
+                        Some(InterruptLine::Secure)
+                    } else if foreign == ForeignInterrupts::Taken && machine.normal_interrupt(index).is_some()
+                    {
+                        Some(InterruptLine::Foreign)
+                    } else {
+                        None
+                    };
+                    if let Some(line) = line {
+                        if entry != Entry::Resume {
+                            self.not_begun.lock().unwrap().insert(vcpu, entry);
+                        }
+                        event = Event::Interrupt(line);
+                        continue;
+                    }
                     let mut context = Context { cpu: index, vcpu, entry, foreign, signals, roots, machine };
                     event = script(&mut context).unwrap_or_else(|kind| {
                         Event::PartitionTrap(Trap { kind, pc: 0xdead_0000, syndrome: 0 })
@@ -247,6 +290,8 @@ impl Drop for Sim {
         if !std::thread::panicking() {
             let wrong = self.machine.wrong_space_accesses();
             assert!(wrong.is_empty(), "the SPMC reached through the wrong address space: {wrong:?}");
+            let mistakes = self.machine.interrupt_mistakes();
+            assert!(mistakes.is_empty(), "the SPMC misused the interrupt controller: {mistakes:?}");
         }
     }
 }
