@@ -20,6 +20,9 @@
 
 #define CPU_COUNT	4
 
+/* The SGI that the SPMC donates as schedule receiver interrupt. */
+#define SRI_INTID	8
+
 struct partition {
 	const char *name;
 	u16 id;
@@ -55,5 +58,62 @@ extern const struct partition partitions[PARTITION_COUNT];
 
 /* Result of RELAY when the next hop refused; x4 has the error code. */
 #define RESULT_HOP_REFUSED	2
+
+/* Interrupts; all of these take the 64-bit form. */
+
+/*
+ * Notifications and indirect messages. Two endpoints are in one word as w1 has
+ * them: see ffa_route. Answers have 0 or an error code in x4.
+ */
+
+/* x4 = sender and receiver, x5 = flags, x6 = bitmap */
+#define CMD_NOTIFY_BIND		0x54410200
+#define CMD_NOTIFY_UNBIND	0x54410201
+#define CMD_NOTIFY_SET		0x54410202
+/*
+ * x4 = context and receiver, x5 = flags -> x5 = from partitions, x6 = from VMs,
+ * x7 = from the SPM, and from the hypervisor in bits 63:32
+ */
+#define CMD_NOTIFY_GET		0x54410203
+/*
+ * Lets interrupts come for a moment -> x4 = notification pending interrupts since
+ * the last time, x5-x7 = what was read then, as in GET
+ */
+#define CMD_NOTIFY_NOTED	0x54410204
+/*
+ * x4 = sender and receiver of a message, x5 = size, x6 = seed of its bytes,
+ * x7 = offset in the buffer, and flags in bits 63:32
+ */
+#define CMD_NOTIFY_SEND		0x54410205
+/*
+ * What is in the RX buffer -> x5 = sender and receiver, and offset in bits 63:32,
+ * x6 = size, x7 = checksum
+ */
+#define CMD_NOTIFY_RECEIVE	0x54410206
+#define CMD_NOTIFY_RELEASE	0x54410207
+/* x4 = 1 maps the partition's buffers, 0 unmaps them */
+#define CMD_NOTIFY_BUFFERS	0x54410208
+
+/*
+ * x4 = ticks of the system counter to spin for, x5 = seed of the pattern that is
+ * in the registers meanwhile, x6 = ids of the next hops, 16 bits each, next one
+ * lowest: the last one spins -> x4 = registers that changed, on all hops; of the
+ * last one x5 = turns, x6 = managed exits, x7 = interrupts it took as exceptions
+ */
+#define CMD_HOLD	0x54410300
+/*
+ * x4 = ticks until the partition's timer goes off, 0 turns it off; x5 = 0 for IRQ,
+ * 1 for FIQ -> x4 = CNTP_CTL_EL0, x5 = CNTP_CVAL_EL0, x6 = CNTP_TVAL_EL0, x7 = now
+ */
+#define CMD_ARM_TIMER	0x54410301
+/* x4 = INTID -> x4 = times it came, x5 = by IRQ, x6 = by FIQ, x7 by FFA_INTERRUPT */
+#define CMD_COUNTS	0x54410302
+/* How often the partition was asked for a managed exit -> as CMD_COUNTS */
+#define CMD_EXITS	0x54410303
+/* x4-x7 = x0-x3 of a paravirtual call that the partition makes -> x4 = x0 it got */
+#define CMD_PARAVIRTUAL	0x54410304
+
+/* The virtual interrupt of a partition's emulated timer. */
+#define TIMER_INTID	3
 
 #endif

@@ -107,6 +107,7 @@ impl Spmc {
         let _ = platform;
         // Nobody delivers into its buffers any more.
         partition.endpoint.reset(partition.endpoint.negotiation.version());
+        self.reset_notifications(partition);
         true
     }
 

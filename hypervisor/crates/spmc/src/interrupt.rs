@@ -28,15 +28,12 @@ use tantalum_hal::{
 use tantalum_manifest::{NsInterruptsAction, OtherSecureInterruptsAction};
 use tantalum_types::{CallRegisters, CpuIndex, MAX_CPUS, MAX_PARTITIONS, PartitionIndex, VcpuId, VcpuIndex};
 
+use crate::notify::SCHEDULE_RECEIVER_SGI;
 use crate::partition::{Partition, Running};
 use crate::schedule::{enter, target_of};
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{RunModel, State, Vcpu};
 use crate::virtual_interrupts::{ContextInterrupts, TIMER};
-
-/// Is the SGI that tells the normal world's scheduler to look who has work: the first of those that TF-A keeps for the
-/// Secure world.
-pub(crate) const SCHEDULE_RECEIVER_SGI: u32 = 8;
 
 /// Says what goes on when the execution context that handles a secure interrupt waits again.
 #[derive(Clone, Copy, Debug)]

@@ -144,7 +144,7 @@ impl Spmc {
         drop(vcpu);
         if !retain_rx {
             // Waiting for the next message is a release of the last one, if there was one.
-            let _ = caller.partition.endpoint.mailbox.lock().release();
+            self.release_read_rx(caller.partition);
         }
         Ok(match model {
             RunModel::Init => {

@@ -12,8 +12,10 @@ use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRang
 
 use crate::endpoint::Endpoint;
 use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
+use crate::notify::{Notifications, SCHEDULE_RECEIVER_SGI};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
 use crate::pristine::Pristine;
+use crate::vm::VmMailboxes;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -25,6 +27,10 @@ pub struct Spmc {
     boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
+    /// The buffers of the virtual machines that the hypervisor speaks for.
+    pub(crate) vms: Mutex<VmMailboxes>,
+    /// Who may signal what to whom, and what is pending.
+    pub(crate) notifications: Mutex<Notifications>,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
     tables: Mutex<TablePool<TABLE_PAGES>>,
     pub(crate) machine: MachineInterrupts,
@@ -41,6 +47,8 @@ pub struct Cpu {
     /// Whether partitions still initialise themselves on this processing element, or learn that it goes off: the
     /// normal world cannot take over.
     pub(crate) booting: bool,
+    /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
+    pub(crate) schedule_receiver: bool,
     /// How many partitions of the boot order have had their turn to learn that this processing element goes off;
     /// `None` while it does not.
     pub(crate) going_off: Option<usize>,
@@ -64,6 +72,7 @@ impl Cpu {
             current: None,
             booted: 0,
             booting: true,
+            schedule_receiver: false,
             going_off: None,
             normal_world_extra: [0; 10],
             interrupted: None,
@@ -86,6 +95,8 @@ impl Spmc {
             partitions: [const { None }; MAX_PARTITIONS],
             boot_order: Vec::new(),
             normal_world: Endpoint::new(Version::V1_0),
+            vms: Mutex::new(VmMailboxes::new()),
+            notifications: Mutex::new(Notifications::new()),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
             machine: MachineInterrupts::new(),
@@ -109,6 +120,7 @@ impl Spmc {
                         partition.manifest().memory.size() >> 10,
                         partition.manifest().memory.start(),
                     );
+                    self.reset_notifications(&partition);
                     if let Some(slot) = self.partitions.get_mut(index.get()) {
                         *slot = Some(partition);
                     }
@@ -172,6 +184,10 @@ impl Spmc {
         if cpu.leaving || !cpu.to_configure.is_empty() {
             self.configure_interrupts(cpu, platform);
         }
+        if cpu.schedule_receiver && matches!(action, Action::CallNormalWorld(_)) {
+            cpu.schedule_receiver = false;
+            platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
+        }
         action
     }
 
@@ -187,7 +203,10 @@ impl Spmc {
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
             Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
-            Event::Started => self.start_cpu(cpu),
+            Event::Started => {
+                platform.donate_sgi(cpu.index, SCHEDULE_RECEIVER_SGI);
+                self.start_cpu(cpu)
+            }
         }
     }
 

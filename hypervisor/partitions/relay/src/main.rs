@@ -4,8 +4,9 @@
 #![no_main]
 
 use tantalum_ffa::DirectMessage;
+use tantalum_ffa::notification::PendingNotifications;
 use tantalum_protocol::Protocol;
-use tantalum_sdk::{Boot, CallError, Partition, Spmc, mpidr, println};
+use tantalum_sdk::{Boot, CallError, Delivery, Partition, Spmc, mpidr, println};
 
 /// Answers the test messages.
 struct Relay {
@@ -19,10 +20,21 @@ tantalum_sdk::partition!(RELAY);
 impl Partition for Relay {
     fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
         println!("relay starts as {}, its manifest has {} bytes", spmc.id()?, boot.manifest.len());
-        Ok(())
+        spmc.enable_notifications()
     }
 
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
         self.protocol.answer(spmc, mpidr(), request)
+    }
+    fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
+        self.protocol.interrupts.handle(intid, delivery);
+    }
+
+    fn notified(&self, _spmc: &Spmc<'_>, pending: &PendingNotifications, delivery: Delivery) {
+        self.protocol.notifications.note(pending, delivery);
+    }
+
+    fn managed_exit(&self, _spmc: &Spmc<'_>, delivery: Delivery) {
+        self.protocol.interrupts.managed_exit(delivery);
     }
 }
