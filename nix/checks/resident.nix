@@ -33,7 +33,7 @@ let
         said "partition 0x8001 resident: $cpus execution contexts"
       }
       booted() {
-        said "0x8001 booted, refused"
+        said "0x8001 booted, refused 0x0"
       }
       beside() {
         said "echo starts as 0x8002"

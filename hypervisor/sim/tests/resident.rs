@@ -17,16 +17,16 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use tantalum_ffa::{Call, DirectMessage, Width, function};
+use tantalum_ffa::{Call, DirectMessage, Target, Width, function};
 use tantalum_hal::{Entry, Event, PhysicalMemory};
-use tantalum_protocol::resident::{Resident, Uart, command};
+use tantalum_protocol::resident::{Resident, UART_INTERRUPT, Uart, command};
 use tantalum_sdk::{
     BUFFER_SIZE, Boot, Buffers, CallError, Conduit, Memory, PageWords, Partition, Spmc, WORDS_PER_PAGE, serve,
 };
 use tantalum_sim::manifests::{CPUS, device_regions, partition_base, uart};
 use tantalum_sim::script::{Script, echo};
 use tantalum_sim::{Sim, SimBuilder};
-use tantalum_types::{AddressSpace, CallRegisters, EndpointId, Ipa, MAX_CPUS, Pa};
+use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, EndpointId, Ipa, MAX_CPUS, Pa};
 
 /// Is where the partition's buffers are on the simulated machine.
 const TX: u64 = 0x2_0000;
@@ -257,11 +257,14 @@ fn ask(sim: &Sim, cpu: usize, payload: [u64; 5]) -> [u64; 5] {
 fn boots_on_every_processing_element() {
     for cpus in [CPUS, MAX_CPUS] {
         let (sim, _) = boot(cpus);
-        assert!(sim.machine().log_text().contains("0x8001 booted, refused "), "{}", sim.machine().log_text());
+        assert!(
+            sim.machine().log_text().contains("0x8001 booted, refused 0x0"),
+            "{}",
+            sim.machine().log_text()
+        );
         for cpu in 0..cpus {
             assert_eq!(ask(&sim, cpu, [1, 2, 3, 4, cpu as u64]), [1, 2, 3, 4, cpu as u64]);
-            let [done, ids, version, ..] = ask(&sim, cpu, [command::STATE, 0, 0, 0, 0]);
-            assert_eq!((done, ids, version), (0, 0x8000_8001, 0x1_0002));
+            assert_eq!(ask(&sim, cpu, [command::STATE, 0, 0, 0, 0]), [0, 0x8000_8001, 0x1_0002, 0, 0]);
         }
     }
 }
@@ -289,4 +292,65 @@ fn the_buffers_are_the_partitions() {
         (request[2], request[4], request[8..10].to_vec(), request[48]),
         (0x2f, 8, vec![0x34, 0x12], 1)
     );
+}
+
+fn done(answer: &Call) {
+    assert!(matches!(answer, Call::Success32 { .. } | Call::Success64 { .. }), "{answer:?}");
+}
+
+/// Returns the notifications from partitions that are pending for the normal world.
+fn pending(sim: &Sim) -> u64 {
+    let get = Call::NotificationGet { receiver: EndpointId::HYPERVISOR, vcpu: 0, flags: 1 };
+    match sim.ask(0, get) {
+        Call::Success32 { results: [low, high, ..], .. } => u64::from(high) << 32 | u64::from(low),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_interrupt_of_its_device_becomes_a_notification() {
+    let (sim, field) = boot(CPUS);
+    let (normal, resident) = (EndpointId::HYPERVISOR, EndpointId::new(0x8001));
+    let cpu0 = CpuIndex::new(0).unwrap();
+    // The interrupt is Secure, enabled, and goes where the partition has an execution context.
+    let settings = sim.machine().interrupt_settings();
+    let (_, _, setting) = settings.iter().rfind(|(_, intid, _)| *intid == UART_INTERRUPT).unwrap();
+    assert!(setting.enabled && setting.secure, "{setting:?}");
+
+    sim.call(0, Call::Version { requested: 0x1_0001 });
+    done(&sim.ask(0, Call::NotificationBitmapCreate { endpoint: normal, vcpu_count: CPUS as u32 }));
+    let bitmap = 1 << 35;
+    done(&sim.ask(0, Call::NotificationBind { sender: resident, receiver: normal, flags: 0, bitmap }));
+    assert_eq!(ask(&sim, 0, [command::RAISE, 35, 0, 0, 0]), [0; 5]);
+    assert_eq!((field.uart.raised.load(Ordering::Relaxed), pending(&sim)), (1, 0));
+
+    // It comes while the normal world runs, so the SPMD brings it.
+    for turn in 1..=3 {
+        sim.machine().raise(cpu0, UART_INTERRUPT);
+        let sgis = sim.machine().raised_sgis().len();
+        let answer = sim.ask(0, Call::Interrupt { target: Target::NONE, intid: 0 });
+        assert!(matches!(answer, Call::NormalWorldResume), "{answer:?}");
+        assert_eq!(field.uart.quieted.load(Ordering::Relaxed), turn);
+        let ended = sim.machine().ended_interrupts();
+        assert_eq!(ended.iter().filter(|(_, intid)| *intid == UART_INTERRUPT).count(), turn as usize);
+        assert_eq!(sim.machine().raised_sgis().len(), sgis + 1, "the schedule receiver interrupt");
+        let info = sim.ask(0, Call::NotificationInfoGet { width: Width::Bits64 });
+        done(&info);
+        assert_eq!((pending(&sim), pending(&sim)), (bitmap, 0));
+        let last = ask(&sim, 0, [command::LAST_INTERRUPT, 0, 0, 0, 0]);
+        assert_eq!(last, [0, UART_INTERRUPT.into(), 0, 0, 0]);
+        assert_eq!(ask(&sim, 0, [command::STATE, 0, 0, 0, 0])[4], turn.into());
+    }
+}
+
+#[test]
+fn a_notification_that_nobody_bound_is_refused() {
+    let (sim, _) = boot(CPUS);
+    assert_eq!(ask(&sim, 0, [command::RAISE, 35, 0, 0, 0]), [0; 5]);
+    sim.machine().raise(CpuIndex::new(0).unwrap(), UART_INTERRUPT);
+    sim.ask(0, Call::Interrupt { target: Target::NONE, intid: 0 });
+    let [_, intid, code, deactivated, _] = ask(&sim, 0, [command::LAST_INTERRUPT, 0, 0, 0, 0]);
+    assert_eq!((intid, deactivated), (UART_INTERRUPT.into(), 0));
+    assert_ne!(code, 0);
+    assert!(sim.machine().raised_sgis().is_empty());
 }
