@@ -20,9 +20,6 @@
 }:
 
 let
-  table = partitions;
-in
-let
   inherit (builtins)
     concatStringsSep
     elemAt
@@ -57,14 +54,14 @@ let
   };
 
   # The entries with what they leave out.
-  partitions = map (
+  entries = map (
     p:
     p
     // {
       image = p.image or p.name;
       contexts = if p.contexts == "all" then cpus else p.contexts;
     }
-  ) table;
+  ) partitions;
 
   # Where sptool puts the image in a package; the manifest is at 0x1000.
   imageOffset = "0x4000";
@@ -147,7 +144,10 @@ let
         ++ bad (!inside p) "it does not lie in secure DRAM (${secureDram.base}, ${secureDram.size} bytes)"
     )
     ++ bad (p.contexts != 1 && p.contexts != cpus)
-      "contexts is ${toString p.contexts}; FF-A allows 1 or the number of CPUs, ${toString cpus}; \"all\" stands for that";
+      (
+        "contexts is ${toString p.contexts}; FF-A allows 1 or the number of CPUs, ${toString cpus};"
+        + " \"all\" stands for that"
+      );
 
   # The SPMC occupies memory like a partition does.
   regions = [
@@ -157,16 +157,16 @@ let
       inherit (spmc) size;
     }
   ]
-  ++ partitions;
+  ++ entries;
 
-  entryErrors = builtins.concatLists (map checkEntry partitions);
+  entryErrors = builtins.concatLists (map checkEntry entries);
   errors =
     if entryErrors != [ ] then
       entryErrors
     else
       (
-        if length partitions > 8 then
-          [ "TF-A takes at most 8 partitions, the table has ${toString (length partitions)}" ]
+        if length entries > 8 then
+          [ "TF-A takes at most 8 partitions, the table has ${toString (length entries)}" ]
         else
           [ ]
       )
@@ -175,10 +175,10 @@ let
         filter ({ first, second }: overlap first second) (pairs regions)
       )
       ++ map ({ first, second }: "two partitions have the name ${first.name}") (
-        filter ({ first, second }: first.name == second.name) (pairs partitions)
+        filter ({ first, second }: first.name == second.name) (pairs entries)
       )
       ++ map ({ first, second }: "${first.name} and ${second.name} have the same UUID") (
-        filter ({ first, second }: first.uuid == second.uuid) (pairs partitions)
+        filter ({ first, second }: first.uuid == second.uuid) (pairs entries)
       );
 
   checked =
@@ -190,16 +190,16 @@ let
 
   # --- Texts
 
-  indexed = genList (i: { index = i; } // elemAt partitions i) (length partitions);
+  indexed = genList (i: { index = i; } // elemAt entries i) (length entries);
   eachPartition = f: concatStringsSep "\n" (map f indexed);
 
   # A 64-bit cell pair of an address or a size below 4 GiB.
   cells = value: "0x0 ${value}";
 
   texts = {
-    names = map (p: p.name) partitions;
+    names = map (p: p.name) entries;
     # The folder that each partition's code and manifest come from, in the same order.
-    images = map (p: p.image) partitions;
+    images = map (p: p.image) entries;
 
     # Keys as TF-A's tools/sptool/sp_mk_generator.py reads them. A "uuid" here
     # spares the tool from finding it in the manifest's source text. "size" is
@@ -217,7 +217,7 @@ let
             inherit (p) uuid size;
             physical-load-address = p.loadAddress;
           };
-        }) partitions
+        }) entries
       )
     );
 
