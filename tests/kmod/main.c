@@ -67,6 +67,9 @@ static const struct scenario scenarios[] = {
 	SCENARIO(direct_refused),
 	SCENARIO(ns_preempt_resume),
 	SCENARIO(chain_preempt_resume),
+	SCENARIO(notify_host),
+	SCENARIO(notify_sp),
+	SCENARIO(indirect_message),
 };
 
 static DECLARE_COMPLETION(finished);

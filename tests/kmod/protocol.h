@@ -20,6 +20,9 @@
 
 #define CPU_COUNT	4
 
+/* The SGI that the SPMC donates as schedule receiver interrupt. */
+#define SRI_INTID	8
+
 struct partition {
 	const char *name;
 	u16 id;
@@ -57,6 +60,39 @@ extern const struct partition partitions[PARTITION_COUNT];
 #define RESULT_HOP_REFUSED	2
 
 /* Interrupts; all of these take the 64-bit form. */
+
+/*
+ * Notifications and indirect messages. Two endpoints are in one word as w1 has
+ * them: see ffa_route. Answers have 0 or an error code in x4.
+ */
+
+/* x4 = sender and receiver, x5 = flags, x6 = bitmap */
+#define CMD_NOTIFY_BIND		0x54410200
+#define CMD_NOTIFY_UNBIND	0x54410201
+#define CMD_NOTIFY_SET		0x54410202
+/*
+ * x4 = context and receiver, x5 = flags -> x5 = from partitions, x6 = from VMs,
+ * x7 = from the SPM, and from the hypervisor in bits 63:32
+ */
+#define CMD_NOTIFY_GET		0x54410203
+/*
+ * Lets interrupts come for a moment -> x4 = notification pending interrupts since
+ * the last time, x5-x7 = what was read then, as in GET
+ */
+#define CMD_NOTIFY_NOTED	0x54410204
+/*
+ * x4 = sender and receiver of a message, x5 = size, x6 = seed of its bytes,
+ * x7 = offset in the buffer, and flags in bits 63:32
+ */
+#define CMD_NOTIFY_SEND		0x54410205
+/*
+ * What is in the RX buffer -> x5 = sender and receiver, and offset in bits 63:32,
+ * x6 = size, x7 = checksum
+ */
+#define CMD_NOTIFY_RECEIVE	0x54410206
+#define CMD_NOTIFY_RELEASE	0x54410207
+/* x4 = 1 maps the partition's buffers, 0 unmaps them */
+#define CMD_NOTIFY_BUFFERS	0x54410208
 
 /*
  * x4 = ticks of the system counter to spin for, x5 = seed of the pattern that is
