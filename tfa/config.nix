@@ -50,7 +50,7 @@ let
   };
   spmc = {
     base = "0x0e100000";
-    size = "0x00100000";
+    size = "0x00200000";
   };
 
   # The entries with what they leave out.

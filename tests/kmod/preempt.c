@@ -15,10 +15,6 @@
 #include "protocol.h"
 #include "scenarios.h"
 
-/* Linux's pattern; those of the partitions differ in all registers. */
-#define LINUX_SEED	0x4c494e5558000000
-#define SP_SEED		0x5345435552450000
-
 #define EACH_VECTOR(do)                                                      \
 	do(0) do(1) do(2) do(3) do(4) do(5) do(6) do(7)                      \
 	do(8) do(9) do(10) do(11) do(12) do(13) do(14) do(15)                \
@@ -41,11 +37,7 @@
 	"	cmp	x10, x9\n"                                           \
 	"	cinc	%0, %0, ne\n"
 
-/*
- * Between kernel_neon_begin() and kernel_neon_end() the registers are this
- * task's, and the compiler uses none of them: only these two functions do.
- */
-static noinline void fp_fill(u64 seed)
+noinline void fp_fill(u64 seed)
 {
 	asm volatile(".arch_extension fp\n"
 		     "	.arch_extension simd\n"
@@ -57,7 +49,7 @@ static noinline void fp_fill(u64 seed)
 		     : : "r"(seed) : "x9", "x10", "memory");
 }
 
-static noinline unsigned int fp_check(u64 seed)
+noinline unsigned int fp_check(u64 seed)
 {
 	u64 changed = 0;
 

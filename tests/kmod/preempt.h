@@ -8,6 +8,18 @@
 
 #include "ffa.h"
 
+/* Linux's pattern; those of the partitions differ in all registers. */
+#define LINUX_SEED	0x4c494e5558000000
+#define SP_SEED		0x5345435552450000
+
+/*
+ * Put a pattern into the FP and SIMD registers, and count those that no longer
+ * hold it. Between kernel_neon_begin() and kernel_neon_end() the registers are
+ * this task's, and the compiler uses none of them.
+ */
+void fp_fill(u64 seed);
+unsigned int fp_check(u64 seed);
+
 /* Ticks of the system counter in a number of microseconds. */
 u64 ticks_of_us(unsigned int us);
 

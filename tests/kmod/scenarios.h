@@ -35,4 +35,9 @@ void indirect_message(void);
 void ns_preempt_resume(void);
 void chain_preempt_resume(void);
 
+/* interrupt.c */
+void managed_exit(void);
+void secure_irq_in_normal_world(void);
+void secure_irq_in_other_partition(void);
+
 #endif

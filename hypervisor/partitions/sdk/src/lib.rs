@@ -68,6 +68,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod buffers;
+mod device;
 #[cfg(test)]
 mod fake;
 #[cfg(target_os = "none")]
@@ -84,6 +85,7 @@ mod spmc;
 mod stage1;
 
 pub use buffers::{BUFFER_SIZE, Buffer, Buffers, TakenBuffers};
+pub use device::{CannotMap, DEVICE_SIZE, Device};
 #[cfg(target_os = "none")]
 pub use hvc::{hvc, with_device};
 pub use interrupt::{Delivery, Line};
