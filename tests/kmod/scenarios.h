@@ -28,4 +28,15 @@ void relay_depth_3(void);
 void ns_preempt_resume(void);
 void chain_preempt_resume(void);
 
+/* chain.c */
+void chain_cycle_refused(void);
+void yield(void);
+
+/* parallel.c */
+void parallel_4cpu(void);
+
+/* lifecycle.c */
+void partition_abort(void);
+void cpu_hotplug(void);
+
 #endif
