@@ -59,7 +59,7 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* Interrupts; all of these take the 64-bit form. */
 
 /*
- * x4 = ticks of the system counter to spin for, x5 = seed of the pattern that is
+ * x4 = ticks of the system counter to spin for, less if it is stopped; x5 = seed of the pattern that is
  * in the registers meanwhile, x6 = ids of the next hops, 16 bits each, next one
  * lowest: the last one spins; x7 = ticks until its own timer goes off by IRQ, or
  * 0 -> x4 = registers that changed, on all hops; of the
@@ -81,6 +81,8 @@ extern const struct partition partitions[PARTITION_COUNT];
 #define CMD_ARM_ALARM	0x54410305
 /* -> x4, x5 = when the last HOLD began, ended; x6 = last interrupt was handled */
 #define CMD_TIMES	0x54410306
+/* Ends a HOLD that another execution context of the partition is at */
+#define CMD_STOP	0x54410307
 
 /* The virtual interrupt of a partition's emulated timer. */
 #define TIMER_INTID	3
