@@ -251,6 +251,15 @@ static void hold_on_this_cpu(void *argument)
 		  "HOLD before CPU %d goes off", smp_processor_id());
 }
 
+static void yield_on_this_cpu(void *argument)
+{
+	struct ffa_regs *request = argument;
+
+	expect_eq((u32)ffa_direct(request, NULL).x[0], FFA_YIELD,
+		  "YIELD before CPU %d goes off", smp_processor_id());
+}
+
+/* What was begun before a CPU went off comes to its end. */
 static void finish_on_this_cpu(void *argument)
 {
 	const struct ffa_regs *request = argument;
@@ -261,9 +270,12 @@ static void finish_on_this_cpu(void *argument)
 	do
 		reply = ffa_call(FFA_RUN, target);
 	while ((u32)reply.x[0] == FFA_INTERRUPT);
-	if (expect_response(request, &reply, "HOLD after CPU %d was off",
-			    smp_processor_id()))
-		expect_eq(reply.x[4], 0, "registers that changed meanwhile");
+	if (!expect_response(request, &reply, "command 0x%llx, finished on CPU %d",
+			     request->x[3], smp_processor_id()))
+		return;
+	expect_eq(reply.x[3], 0, "result of command 0x%llx", request->x[3]);
+	expect_eq(reply.x[4], request->x[3] == CMD_YIELD ? 1 : 0,
+		  "yields, or registers that changed meanwhile");
 }
 
 static void off_and_on(int cpu)
@@ -291,9 +303,9 @@ static void off_and_on(int cpu)
 
 	/* What was preempted there waits for the CPU, or goes on elsewhere. */
 	tied = ffa_request64(ECHO_ID, CMD_HOLD, ticks_of_us(3000), 1);
-	free = ffa_request64(IRQ_ID, CMD_HOLD, ticks_of_us(3000), 2);
+	free = ffa_request64(IRQ_ID, CMD_YIELD, 1);
 	run_on_cpu(cpu, hold_on_this_cpu, &tied);
-	run_on_cpu(cpu, hold_on_this_cpu, &free);
+	run_on_cpu(cpu, yield_on_this_cpu, &free);
 	if (!expect_eq(remove_cpu(cpu), 0, "turning CPU %d off again", cpu))
 		return;
 	finish_on_this_cpu(&free);

@@ -8,7 +8,6 @@
 #include <linux/smp.h>
 
 #include "harness.h"
-#include "preempt.h"
 #include "protocol.h"
 #include "scenarios.h"
 
@@ -130,16 +129,17 @@ static void busy_for_certain(void)
 	struct ffa_regs request, reply;
 	int cpu;
 
-	request = ffa_request64(irq->id, CMD_HOLD, ticks_of_us(4000), 1);
-	reply = ffa_direct_until_preempted(&request, 1000);
-	if (!expect_eq((u32)reply.x[0], FFA_INTERRUPT, "HOLD by irq"))
+	request = ffa_request64(irq->id, CMD_YIELD, 1);
+	reply = ffa_direct(&request, NULL);
+	if (!expect_eq((u32)reply.x[0], FFA_YIELD, "YIELD by irq"))
 		return;
 	for_each_online_cpu(cpu)
 		run_on_cpu(cpu, expect_busy, (void *)irq);
+	reply = ffa_call(FFA_RUN, (u32)irq->id << 16);
 	while ((u32)reply.x[0] == FFA_INTERRUPT)
 		reply = ffa_call(FFA_RUN, (u32)reply.x[1]);
-	if (expect_response(&request, &reply, "HOLD by irq"))
-		expect_eq(reply.x[4], 0, "registers that changed");
+	if (expect_response(&request, &reply, "YIELD by irq"))
+		expect_eq(reply.x[4], 1, "yields that succeeded");
 	for_each_online_cpu(cpu)
 		run_on_cpu(cpu, expect_serves, (void *)irq);
 }

@@ -28,6 +28,11 @@ void relay_depth_3(void);
 void ns_preempt_resume(void);
 void chain_preempt_resume(void);
 
+/* interrupt.c */
+void managed_exit(void);
+void secure_irq_in_normal_world(void);
+void secure_irq_in_other_partition(void);
+
 /* chain.c */
 void chain_cycle_refused(void);
 void yield(void);
