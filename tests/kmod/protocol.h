@@ -59,8 +59,6 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* Result of RELAY when the next hop refused; x4 has the error code. */
 #define RESULT_HOP_REFUSED	2
 
-/* Interrupts; all of these take the 64-bit form. */
-
 /*
  * Notifications and indirect messages. Two endpoints are in one word as w1 has
  * them: see ffa_route. Answers have 0 or an error code in x4.
@@ -94,8 +92,10 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* x4 = 1 maps the partition's buffers, 0 unmaps them */
 #define CMD_NOTIFY_BUFFERS	0x54410208
 
+/* Interrupts; all of these take the 64-bit form. */
+
 /*
- * x4 = ticks of the system counter to spin for, x5 = seed of the pattern that is
+ * x4 = ticks of the system counter to spin for, less if it is stopped; x5 = seed of the pattern that is
  * in the registers meanwhile, x6 = ids of the next hops, 16 bits each, next one
  * lowest: the last one spins; x7 = ticks until its own timer goes off by IRQ, or
  * 0 -> x4 = registers that changed, on all hops; of the
@@ -117,10 +117,33 @@ extern const struct partition partitions[PARTITION_COUNT];
 #define CMD_ARM_ALARM	0x54410305
 /* -> x4, x5 = when the last HOLD began, ended; x6 = last interrupt was handled */
 #define CMD_TIMES	0x54410306
+/* Ends a HOLD that another execution context of the partition is at */
+#define CMD_STOP	0x54410307
 
 /* The virtual interrupt of a partition's emulated timer. */
 #define TIMER_INTID	3
 /* The alarm of the real-time clock, which irq owns. */
 #define ALARM_INTID	34
+
+/* The life of partitions. */
+
+/* x4 = way to fail, below FAIL_WAYS: there is no answer, the partition ends */
+#define CMD_FAIL	0x54410400
+#define FAIL_WAYS	5
+/* There is no answer, the partition is at it for ever */
+#define CMD_LOOP	0x54410401
+/* x4 = times to call FFA_YIELD -> x4 = times that succeeded */
+#define CMD_YIELD	0x54410402
+/*
+ * x4 = mark of this life -> x4 = LIFEs in this life so far, x5 = mark before,
+ * FIRST_MARK in a fresh life, x6 = CPUs that went off, x7 = LOOPs that began
+ */
+#define CMD_LIFE	0x54410403
+#define FIRST_MARK	0x5441465245534821
+/*
+ * x4 = partition to ask, x5-x7 = x3-x5 of what it is asked -> x4 = 0 or error,
+ * x5-x7 = x3-x5 of its answer
+ */
+#define CMD_FORWARD	0x54410404
 
 #endif
