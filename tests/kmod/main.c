@@ -65,6 +65,16 @@ static const struct scenario scenarios[] = {
 	SCENARIO(relay_chain),
 	SCENARIO(relay_depth_3),
 	SCENARIO(direct_refused),
+	SCENARIO(lend_reclaim),
+	SCENARIO(share_fragmented),
+	SCENARIO(reclaim_while_retrieved),
+	SCENARIO(share_malformed),
+	SCENARIO(share_page_twice),
+	SCENARIO(sp_share),
+	SCENARIO(sp_share_multi),
+	SCENARIO(share_reclaim),
+	SCENARIO(sp_lend),
+	SCENARIO(sp_donate),
 };
 
 static DECLARE_COMPLETION(finished);
