@@ -249,8 +249,8 @@ fn features_depend_on_the_caller() {
     assert_eq!(of(ECHO, secondary), Err(-1), "one execution context needs no second entry");
     assert_eq!(normal(run), Ok(0));
     assert_eq!(of(ECHO, run), Err(-1));
-    // Memory sharing, notifications and what does not exist.
-    for id in [0x8400_0073, 0x8400_007d, 0x8400_00ff, 0, 5, 0x8400_0060 | 1 << 30] {
+    // Notifications, time slices and what does not exist.
+    for id in [0x8400_0078, 0x8400_0079, 0x8400_0088, 0x8400_007d, 0x8400_00ff, 0, 5, 0x8400_0060 | 1 << 30] {
         assert_eq!(normal(id), Err(-1), "{id:#x}");
     }
     // To a caller of 1.1 or less w2 says the smallest buffer and nothing else.

@@ -1,13 +1,14 @@
 //! Calls that the normal world and partitions make alike.
 
 use tantalum_ffa::{Call, Status, Version, answer};
-use tantalum_hal::PhysicalMemory;
+use tantalum_hal::Platform;
 use tantalum_types::{CallRegisters, EndpointId, Pa, PageRange};
 
 use crate::endpoint::Endpoint;
 use crate::features::features;
 use crate::mailbox::MAX_BUFFER_PAGES;
 use crate::partition::Partition;
+use crate::share::Party;
 use crate::spmc::Spmc;
 
 /// Is whoever makes a call.
@@ -38,8 +39,16 @@ impl<'a> Caller<'a> {
         matches!(self, Self::NormalWorld(_))
     }
 
+    /// Returns whose memory and quota the caller's are.
+    pub(crate) fn party(&self) -> Party {
+        match self {
+            Self::NormalWorld(_) => Party::NormalWorld,
+            Self::Partition(partition) => Party::Partition(partition.index()),
+        }
+    }
+
     /// Returns the caller's id.
-    fn id(&self) -> EndpointId {
+    pub(crate) fn id(&self) -> EndpointId {
         match self {
             Self::NormalWorld(_) => EndpointId::HYPERVISOR,
             Self::Partition(partition) => partition.id(),
@@ -53,23 +62,23 @@ impl Spmc {
         &self,
         caller: &Caller<'_>,
         call: &Call,
-        memory: &impl PhysicalMemory,
+        platform: &impl Platform,
     ) -> Option<Result<CallRegisters, Status>> {
         Some(match *call {
             Call::Features { id, input } => features(caller, id, input).map(success_pair),
             Call::IdGet => Ok(success_pair([u32::from(caller.id().raw()), 0])),
             Call::SpmIdGet => Ok(success_pair([u32::from(EndpointId::SPMC.raw()), 0])),
             Call::RxtxMap { tx, rx, page_count, .. } => self.rxtx_map(caller, tx, rx, page_count),
-            Call::RxtxUnmap { endpoint } => for_itself(endpoint)
-                .and_then(|()| caller.endpoint().mailbox.lock().unmap())
-                .map(|()| answer::success()),
+            Call::RxtxUnmap { endpoint } => {
+                for_itself(endpoint).and_then(|()| self.rxtx_unmap(caller)).map(|()| answer::success())
+            }
             Call::RxRelease { endpoint } => for_itself(endpoint)
                 .and_then(|()| caller.endpoint().mailbox.lock().release())
                 .map(|()| answer::success()),
             Call::PartitionInfoGet { ref uuid, count_only } => {
-                self.partition_info_get(caller, uuid, count_only, memory).map(success_pair)
+                self.partition_info_get(caller, uuid, count_only, platform).map(success_pair)
             }
-            _ => return None,
+            _ => return self.memory_call(caller, call, platform),
         })
     }
 
@@ -91,8 +100,39 @@ impl Spmc {
                 (partition.own_pages(tx, pages)?, partition.own_pages(rx, pages)?)
             }
         };
-        caller.endpoint().mailbox.lock().map(tx, rx)?;
+        let mut mailbox = caller.endpoint().mailbox.lock();
+        mailbox.map(tx, rx)?;
+        // Memory in a transaction is no buffer, nor may it become part of one while it is.
+        if let Err(error) = self.claim_buffers(caller.party(), &[tx, rx]) {
+            mailbox.unmap()?;
+            return Err(error);
+        }
         Ok(answer::success())
+    }
+
+    /// Claims the pages of an endpoint's buffers, which `party` must own.
+    ///
+    /// # Errors
+    /// DENIED if it does not, or they are part of a transaction or of other buffers.
+    fn claim_buffers(&self, party: Party, buffers: &[PageRange<Pa>; 2]) -> Result<(), Status> {
+        let mut ledger = self.ledger.lock();
+        if !buffers.iter().all(|buffer| self.is_owned(&ledger, party, buffer)) {
+            return Err(Status::Denied);
+        }
+        Ok(ledger.claim_buffers(party, buffers)?)
+    }
+
+    /// Gives the buffers of an endpoint back to it, and ends what it was sending by them.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if there are none.
+    pub(crate) fn rxtx_unmap(&self, caller: &Caller<'_>) -> Result<(), Status> {
+        let mut mailbox = caller.endpoint().mailbox.lock();
+        let buffers = mailbox.unmap()?;
+        let mut ledger = self.ledger.lock();
+        ledger.release_buffers(caller.party(), &buffers);
+        ledger.remove_unfinished(caller.party());
+        Ok(())
     }
 
     /// Returns `page_count` pages at `address`, which are RAM of the normal world.

@@ -2,7 +2,7 @@
 
 use tantalum_ffa::{Call, answer};
 use tantalum_hal::{Action, Entry, InterruptLine, InterruptSetting, Platform, Trap, TrapKind, Trigger};
-use tantalum_types::CpuIndex;
+use tantalum_types::{CpuIndex, VcpuId};
 
 use crate::spmc::{Cpu, Spmc};
 
@@ -35,11 +35,25 @@ impl Spmc {
         }
     }
 
-    /// Stops the partition that runs, since it did what it may not.
-    pub(crate) fn partition_trap(&self, cpu: &mut Cpu, trap: &Trap) -> Action {
+    /// Stops the partition that runs, since it did what it may not, and settles its memory.
+    pub(crate) fn partition_trap(&self, cpu: &mut Cpu, trap: &Trap, platform: &impl Platform) -> Action {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };
+        let Some(partition) = self.partition(running.partition) else {
+            return self.to_normal_world(cpu, answer::msg_wait());
+        };
+        if partition.is_allowed(trap.kind, platform) {
+            // Another processing element was changing the mapping.
+            return self.run(cpu, running, Entry::Resume);
+        }
+        let action = self.stop_for(cpu, running, trap);
+        self.settle_memory(partition, platform);
+        action
+    }
+
+    /// Stops the partition of the execution context that runs for what `trap` says.
+    fn stop_for(&self, cpu: &mut Cpu, running: VcpuId, trap: &Trap) -> Action {
         let (pc, syndrome) = (trap.pc, trap.syndrome);
         match trap.kind {
             TrapKind::DataAbort { address, write } => {

@@ -11,15 +11,20 @@
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
 //! | `direct` | direct requests and responses |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
+//! | `share` | memory that is donated, lent and shared |
 //! | `interrupt`, `power` | physical interrupts; messages of the SPMD |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
 //!
 //! Locks: the mailbox of an endpoint, and an execution context. Nobody holds two of them at a time, with one
-//! exception: an execution context that logs holds its own lock while the machine takes the log's.
+//! exception: an execution context that logs holds its own lock while the machine takes the log's. Memory management
+//! takes a mailbox and then its own locks, in an order that `share` describes.
 
 #![no_std]
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
+
+#[cfg(test)]
+extern crate std;
 
 mod common;
 mod console;
@@ -34,6 +39,7 @@ mod partition;
 mod partition_call;
 mod power;
 mod schedule;
+mod share;
 mod spmc;
 mod vcpu;
 mod version;

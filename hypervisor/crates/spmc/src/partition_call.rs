@@ -52,7 +52,7 @@ impl Spmc {
             Call::DirectResponse(message) => return self.response(cpu, running, message),
             Call::DirectRequest(message) => return self.request_from_partition(cpu, running, message),
             Call::MsgWait { retain_rx } => return self.msg_wait(cpu, running, *retain_rx),
-            Call::Error { status, .. } => return self.give_up(cpu, running, *status),
+            Call::Error { status, .. } => return self.give_up(cpu, running, *status, platform),
             Call::ConsoleLog(text) => console_log(running, text, platform),
             Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
             _ => self
@@ -63,11 +63,19 @@ impl Spmc {
     }
 
     /// Stops a partition that says that it cannot initialise itself (FF-A 1.1, section 8.3.1).
-    fn give_up(&self, cpu: &mut Cpu, running: &Running<'_>, status: Status) -> Result<Action, Status> {
+    fn give_up(
+        &self,
+        cpu: &mut Cpu,
+        running: &Running<'_>,
+        status: Status,
+        platform: &impl Platform,
+    ) -> Result<Action, Status> {
         if !cpu.booting {
             return Err(Status::NotSupported);
         }
-        Ok(self.abort_running(cpu, running.id, format_args!("it failed to initialise: {status}")))
+        let action = self.abort_running(cpu, running.id, format_args!("it failed to initialise: {status}"));
+        self.settle_memory(running.partition, platform);
+        Ok(action)
     }
 }
 

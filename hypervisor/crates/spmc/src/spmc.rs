@@ -10,6 +10,7 @@ use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRang
 
 use crate::endpoint::Endpoint;
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::share::Ledger;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -22,7 +23,10 @@ pub struct Spmc {
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
-    tables: Mutex<TablePool<TABLE_PAGES>>,
+    /// The pages for translation tables. Nobody who has locked them waits for another lock.
+    pub(crate) tables: Mutex<TablePool<TABLE_PAGES>>,
+    /// Who has which memory.
+    pub(crate) ledger: Mutex<Ledger>,
 }
 
 /// Holds what one processing element is at. It belongs to that processing element alone.
@@ -60,6 +64,7 @@ impl Spmc {
             normal_world: Endpoint::new(Version::V1_0),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
+            ledger: Mutex::new(Ledger::new()),
         }
     }
 
@@ -107,7 +112,7 @@ impl Spmc {
             }
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
-            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
+            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
             Event::TimerAccess(_) => self.timer_access(cpu),
             Event::Started => self.start_cpu(cpu),
         }
@@ -121,6 +126,11 @@ impl Spmc {
     /// Returns the partition with the endpoint id `id`, if there is one.
     pub(crate) fn partition_by_id(&self, id: EndpointId) -> Option<&Partition> {
         self.partition(id.partition_index()?)
+    }
+
+    /// Returns every partition but the one with the index `index`, stopped ones too.
+    pub(crate) fn others(&self, index: PartitionIndex) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().flatten().filter(move |partition| partition.index() != index)
     }
 
     /// Returns every partition that has not been stopped, in the order of their ids.
