@@ -78,6 +78,9 @@ impl Spmc {
             Call::PartitionInfoGet { ref uuid, count_only } => {
                 self.partition_info_get(caller, uuid, count_only, platform).map(success_pair)
             }
+            Call::PartitionInfoGetRegs { ref uuid, start_index, tag } => {
+                self.partition_info_get_regs(caller, uuid, start_index, tag)
+            }
             _ => return self.memory_call(caller, call, platform),
         })
     }
@@ -145,6 +148,16 @@ impl Spmc {
             Err(Status::InvalidParameters)
         }
     }
+}
+
+/// Checks x8 to x17 of a call that has no use for them: who speaks FF-A 1.2 leaves them zero, who does not need not
+/// know of them (FF-A 1.2, section 12.2).
+///
+/// # Errors
+/// INVALID_PARAMETERS if they are not.
+pub(crate) fn check_extra(version: Version, registers: &CallRegisters) -> Result<(), Status> {
+    let used = registers.0.iter().skip(8).any(|register| *register != 0);
+    if used && version >= Version::V1_2 { Err(Status::InvalidParameters) } else { Ok(()) }
 }
 
 /// Checks that a call is for the caller itself: the id in it is for hypervisors that speak for a virtual

@@ -1,10 +1,11 @@
 //! What FFA_FEATURES answers: exactly the calls that this SPMC serves, to those it serves them.
 
-use tantalum_ffa::feature::{BufferGranularity, Query, rxtx_map_properties};
+use tantalum_ffa::feature::{self, BufferGranularity, Query, rxtx_map_properties};
 use tantalum_ffa::{Status, Version, function as f};
 
 use crate::common::Caller;
 use crate::mailbox::MAX_BUFFER_PAGES;
+use crate::virtual_interrupts::MANAGED_EXIT;
 
 /// Says who can make a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,8 @@ const CALLS: &[(u32, Offered)] = &[
     (f::ID_GET, Offered::All),
     (f::SPM_ID_GET, Offered::All),
     (f::MSG_WAIT, Offered::Partitions),
-    (f::RUN, Offered::NormalWorld),
+    (f::YIELD, Offered::Partitions),
+    (f::RUN, Offered::All),
     (f::DIRECT_REQ_32, Offered::All),
     (f::DIRECT_REQ_64, Offered::All),
     (f::DIRECT_RESP_32, Offered::All),
@@ -57,6 +59,9 @@ const CALLS: &[(u32, Offered)] = &[
     (f::MEM_FRAG_TX, Offered::All),
     (f::CONSOLE_LOG_32, Offered::Partitions),
     (f::CONSOLE_LOG_64, Offered::Partitions),
+    (f::PARTITION_INFO_GET_REGS, Offered::All),
+    (f::DIRECT_REQ2, Offered::All),
+    (f::DIRECT_RESP2, Offered::All),
 ];
 
 /// Says for FFA_MEM_RETRIEVE_REQ that the NS bit tells in which address space memory lies: the caller, which since 1.1
@@ -74,7 +79,15 @@ const RETRIEVE_BY_HYPERVISOR: u32 = 1 << 2;
 pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32; 2], Status> {
     let function = match Query::new(id) {
         Query::Function(function) => function,
-        // Every feature that has a number is an interrupt, and none is signalled to anybody yet.
+        Query::Feature(feature::MANAGED_EXIT_INTERRUPT) => {
+            return match caller {
+                Caller::Partition(partition) if partition.manifest().managed_exit.is_some() => {
+                    Ok([MANAGED_EXIT, 0])
+                }
+                _ => Err(Status::NotSupported),
+            };
+        }
+        // The others are interrupts too, and none is signalled to anybody yet.
         Query::Feature(_) | Query::Malformed => return Err(Status::NotSupported),
     };
     let (_, offered) = CALLS.iter().find(|(call, _)| *call == function).ok_or(Status::NotSupported)?;
@@ -86,7 +99,12 @@ pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32;
         (Offered::NormalWorld, Caller::Partition(_))
         | (Offered::Partitions | Offered::MultiProcessor, Caller::NormalWorld(_)) => false,
     };
-    if !reaches {
+    let since = match function {
+        // The driver in Linux 6.12 uses what is offered to it, whatever version it speaks.
+        f::PARTITION_INFO_GET_REGS | f::DIRECT_REQ2 | f::DIRECT_RESP2 => Version::V1_2,
+        _ => Version::V1_0,
+    };
+    if !reaches || caller.version() < since {
         return Err(Status::NotSupported);
     }
     let retrieves = matches!(function, f::MEM_RETRIEVE_REQ_32 | f::MEM_RETRIEVE_REQ_64);

@@ -54,23 +54,31 @@
 //! if the manifest gives it more than one, so the value is `Sync`. Interrupts are masked: one for the partition
 //! comes to [`Partition::interrupt`] when it waits.
 //!
+//! It has RX and TX buffers, which the SPMC hears of when they are first needed, a few spare pages to donate, lend or
+//! share, and a window through which it sees them and what others have given it, one page at a time: [`Memory`].
+//! Since others may write the same memory, it appears as atomic words.
+//!
 //! A panic or an exception is written to the log and ends the partition; the SPMC answers its callers with
 //! ABORTED and goes on without it. On the host, [`handle`] runs a partition on a fake of the SPMC, a [`Conduit`].
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod buffers;
 #[cfg(test)]
 mod fake;
 #[cfg(target_os = "none")]
 mod machine;
+mod memory;
 mod service;
 mod spmc;
 #[cfg_attr(not(target_os = "none"), allow(dead_code))]
 mod stage1;
 
+pub use buffers::{BUFFER_SIZE, Buffer, Buffers, TakenBuffers};
 #[cfg(target_os = "none")]
 pub use machine::{abort, log, mpidr};
+pub use memory::{Memory, MemoryError, PageWords, WORDS_PER_PAGE};
 pub use service::{Boot, Partition, UnexpectedEvent, handle, serve};
 pub use spmc::{CallError, Conduit, Spmc};
 

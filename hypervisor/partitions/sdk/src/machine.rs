@@ -6,14 +6,17 @@ use core::fmt;
 use core::ops::Range;
 use core::panic::PanicInfo;
 use core::ptr::with_exposed_provenance;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use tantalum_ffa::Status;
 use tantalum_ffa::boot_info::BootInfo;
-use tantalum_types::{CallRegisters, MAX_VCPUS};
+use tantalum_types::{AddressSpace, CallRegisters, MAX_VCPUS};
 
+use crate::buffers::Buffers;
+use crate::memory::{Memory, PageWords, WORDS_PER_PAGE};
 use crate::service::{Boot, Partition, serve};
 use crate::spmc::{CallError, Conduit, Spmc};
-use crate::stage1::{Contents, MAIR, MapError, SCTLR, TCR, Tables};
+use crate::stage1::{Contents, MAIR, MapError, SCTLR, TCR, Tables, WINDOW, window_entry};
 
 const PAGE_SIZE: usize = 4096;
 
@@ -67,6 +70,62 @@ impl Conduit for Smc {
         // What the SPMC writes is memory that this partition has agreed on with it by an earlier call.
         unsafe { tantalum_sdk_smc(&mut registers) };
         registers
+    }
+
+    fn memory(&self) -> Option<&dyn Memory> {
+        Some(self)
+    }
+}
+
+/// Has the RX and TX buffers.
+static BUFFERS: Buffers = Buffers::new();
+
+/// Counts the pages that the partition has for others.
+const SPARE_PAGES: usize = 4;
+
+/// Is memory that nothing lies in.
+#[repr(C, align(4096))]
+struct SparePages([PageWords; SPARE_PAGES]);
+
+static SPARE: SparePages = SparePages([const { [const { AtomicU64::new(0) }; WORDS_PER_PAGE] }; SPARE_PAGES]);
+
+impl Memory for Smc {
+    fn buffers(&self) -> &Buffers {
+        &BUFFERS
+    }
+
+    fn spare_page(&self, index: usize) -> Option<u64> {
+        SPARE.0.get(index).map(|page| page.as_ptr().expose_provenance() as u64)
+    }
+
+    fn with_page(&self, address: u64, space: AddressSpace, work: &mut dyn FnMut(&PageWords)) -> bool {
+        let slot = mpidr() & 0xff;
+        // SAFETY: once the image and the manifest are mapped, nobody makes a reference that excludes others.
+        let tables = unsafe { &*TABLES.0.get() };
+        let entry = usize::try_from(slot).ok().and_then(|slot| tables.window.get(slot));
+        let Some(entry) = entry.filter(|entry| entry.load(Ordering::Relaxed) == 0) else { return false };
+        entry.store(window_entry(address, space), Ordering::Relaxed);
+        let at = WINDOW.wrapping_add(slot << 12);
+        // SAFETY: a barrier. It makes the new entry visible to the MMU, which has none for this page yet.
+        unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+        // SAFETY: the page is mapped as long as `work` runs: the entry is this execution context's, and is not
+        // changed before it is zero again. Others may write the memory at the same time, hence the atomics; whether
+        // it is there at all is for stage 2 to say, which ends the partition if not.
+        work(unsafe { &*with_exposed_provenance(at as usize) });
+        entry.store(0, Ordering::Relaxed);
+        // SAFETY: drops what no longer counts from the TLBs, of every processing element, since this execution
+        // context may move. Nothing refers to the page any more.
+        unsafe {
+            asm!(
+                "dsb ishst",
+                "tlbi vaae1is, {}",
+                "dsb ish",
+                "isb",
+                in(reg) at >> 12,
+                options(nostack, preserves_flags)
+            );
+        }
+        true
     }
 }
 
@@ -128,7 +187,10 @@ extern "C" fn early_map(boot_info: usize) -> bool {
     };
     let Some(boot_info) = boot_info.map(|range| (range, Contents::Constants)) else { return false };
     let mut all = image.into_iter().chain(stacks).chain([boot_info]);
-    all.all(|(range, contents)| map(range, contents).is_ok())
+    // SAFETY: as for `map`; the MMU is off.
+    let tables = unsafe { &mut *TABLES.0.get() };
+    tables.open_window(TABLES.0.get().addr() as u64).is_ok()
+        && all.all(|(range, contents)| map(range, contents).is_ok())
 }
 
 /// Finds the manifest by the boot information.

@@ -6,10 +6,17 @@ use core::fmt::{self, Write};
 use tantalum_ffa::{Call, ConsoleText, DirectMessage, FrameworkMessage, Status, Target, Version, Width};
 use tantalum_types::{CallRegisters, EndpointId};
 
+use crate::memory::Memory;
+
 /// Carries a call to the SPMC and its answer back: an SMC, or a fake in a test on the host.
 pub trait Conduit {
     /// Makes the call with x0 to x17 and returns x0 to x17 of the answer.
     fn call(&self, registers: &CallRegisters) -> CallRegisters;
+
+    /// Gives access to the partition's memory, if there is any beyond its image.
+    fn memory(&self) -> Option<&dyn Memory> {
+        None
+    }
 }
 
 /// Says why a call did not do what it is for.
@@ -53,6 +60,11 @@ impl<'a> Spmc<'a> {
         self.0.call(registers)
     }
 
+    /// Gives access to the partition's memory, if there is any beyond its image.
+    pub fn memory(&self) -> Option<&'a dyn Memory> {
+        self.0.memory()
+    }
+
     /// Makes a call and returns what comes back.
     ///
     /// # Errors
@@ -67,7 +79,7 @@ impl<'a> Spmc<'a> {
     }
 
     /// Makes a call that is answered by FFA_SUCCESS with results in w2 to w7.
-    fn simple(&self, call: &Call) -> Result<[u32; 6], CallError> {
+    pub(crate) fn simple(&self, call: &Call) -> Result<[u32; 6], CallError> {
         match self.call(call)? {
             Call::Success32 { results, .. } => Ok(results),
             other => Err(unexpected(&other.encode())),
@@ -228,7 +240,7 @@ pub(crate) fn acknowledge(message: FrameworkMessage) -> Option<FrameworkMessage>
     }
 }
 
-fn unexpected(registers: &CallRegisters) -> CallError {
+pub(crate) fn unexpected(registers: &CallRegisters) -> CallError {
     let [function, ..] = registers.0;
     CallError::Answer(low(function))
 }

@@ -4,10 +4,17 @@
 //! executed. 39 bits of address and the 4 KiB granule make three levels; only pages are used, no blocks.
 
 use core::ops::Range;
+use core::sync::atomic::AtomicU64;
 
-/// Counts the pages for tables: the root, one of the second level, and for each 2 MiB that something lies in
-/// one of the third.
-pub(crate) const TABLE_COUNT: usize = 8;
+use tantalum_types::AddressSpace;
+
+/// Counts the pages for tables: the root, one of the second level for the image and one for the window, and for
+/// each 2 MiB that something lies in one of the third. The window's own is beside them.
+pub(crate) const TABLE_COUNT: usize = 9;
+
+/// Is where the window begins, through which memory is seen that is not the image's: pages for which there is one
+/// entry each, which come and go. No memory of the board lies at these addresses.
+pub(crate) const WINDOW: u64 = 1 << 38;
 
 const ENTRY_COUNT: usize = 512;
 const PAGE_SIZE: u64 = 4096;
@@ -29,12 +36,14 @@ pub(crate) const SCTLR: u64 = 0x30d0_0800 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 
 const VALID: u64 = 1;
 const TABLE_OR_PAGE: u64 = 1 << 1;
 const ATTRIBUTE_NORMAL: u64 = 1 << 2;
+const NON_SECURE: u64 = 1 << 5;
 const READ_ONLY: u64 = 1 << 7;
 const INNER_SHAREABLE: u64 = 3 << 8;
 const ACCESSED: u64 = 1 << 10;
 const PRIVILEGED_EXECUTE_NEVER: u64 = 1 << 53;
 const UNPRIVILEGED_EXECUTE_NEVER: u64 = 1 << 54;
 const ADDRESS_MASK: u64 = 0x0000_007f_ffff_f000;
+const OUTPUT_MASK: u64 = 0x0000_ffff_ffff_f000;
 
 /// Says what lies in a range of addresses and so what may be done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +78,23 @@ pub(crate) enum MapError {
     OutOfTables,
 }
 
+/// Returns the entry of the window that shows the page that `address` of the address space `space` lies in, for
+/// reading and writing data: what of that is permitted is for the SPMC's translation to say.
+pub(crate) const fn window_entry(address: u64, space: AddressSpace) -> u64 {
+    let space = match space {
+        AddressSpace::Secure => 0,
+        AddressSpace::NonSecure => NON_SECURE,
+    };
+    address & OUTPUT_MASK | space | Contents::Data.attributes() | TABLE_OR_PAGE | VALID
+}
+
 /// Is the memory of the tables; the first one is the root.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub(crate) struct Tables {
     entries: [[u64; ENTRY_COUNT]; TABLE_COUNT],
+    /// The window's entries. Each belongs to one execution context.
+    pub(crate) window: [AtomicU64; ENTRY_COUNT],
     /// How many are in use besides the root.
     used: usize,
 }
@@ -81,7 +102,17 @@ pub(crate) struct Tables {
 impl Tables {
     /// Builds tables that map nothing.
     pub(crate) const fn new() -> Self {
-        Self { entries: [[0; ENTRY_COUNT]; TABLE_COUNT], used: 0 }
+        let window = [const { AtomicU64::new(0) }; ENTRY_COUNT];
+        Self { entries: [[0; ENTRY_COUNT]; TABLE_COUNT], window, used: 0 }
+    }
+
+    /// Puts the window where it is to be. `base` is the address of these tables.
+    pub(crate) fn open_window(&mut self, base: u64) -> Result<(), MapError> {
+        const OFFSET: u64 = (TABLE_COUNT as u64) << 12;
+        let at = base.checked_add(OFFSET).ok_or(MapError::Range)?;
+        let second = self.next_table(base, 0, WINDOW, 30)?;
+        *self.entry(second, WINDOW, 21)? = at | TABLE_OR_PAGE | VALID;
+        Ok(())
     }
 
     /// Maps the pages in `range` to themselves. `base` is the address of these tables.
@@ -135,6 +166,7 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic::Ordering;
 
     const BASE: u64 = 0x0e30_8000;
 
@@ -143,7 +175,14 @@ mod tests {
         let mut table = BASE;
         for shift in [30, 21, 12] {
             let number = usize::try_from((table - BASE) / PAGE_SIZE).unwrap();
-            let entry = tables.entries[number][usize::try_from(address >> shift & 0x1ff).unwrap()];
+            let index = usize::try_from(address >> shift & 0x1ff).unwrap();
+            let entry = match tables.entries.get(number) {
+                Some(table) => table[index],
+                None => {
+                    assert_eq!(number, TABLE_COUNT, "beyond the window's table");
+                    tables.window[index].load(Ordering::Relaxed)
+                }
+            };
             if entry & 3 != 3 {
                 return None;
             }
@@ -198,10 +237,31 @@ mod tests {
         tables.map(BASE, 0x1000..0x2000, Contents::Data).unwrap();
         assert_eq!(tables.map(BASE, 0x1000..0x2000, Contents::Data), Ok(()));
         assert_eq!(tables.map(BASE, 0x1000..0x2000, Contents::Code), Err(MapError::Occupied));
-        // One table of the third level for each 2 MiB; one is used, five are left.
-        for index in 1..=5 {
+        // One table of the third level for each 2 MiB; one is used, six are left.
+        for index in 1..=6 {
             tables.map(BASE, index << 21..(index << 21) + 0x1000, Contents::Data).unwrap();
         }
-        assert_eq!(tables.map(BASE, 6 << 21..(6 << 21) + 0x1000, Contents::Data), Err(MapError::OutOfTables));
+        assert_eq!(tables.map(BASE, 7 << 21..(7 << 21) + 0x1000, Contents::Data), Err(MapError::OutOfTables));
+    }
+
+    #[test]
+    fn the_window_shows_any_page_of_either_space() {
+        let mut tables = Tables::new();
+        tables.map(BASE, 0x0e30_4000..0x0e30_6000, Contents::Code).unwrap();
+        tables.open_window(BASE).unwrap();
+        assert_eq!(walk(&tables, WINDOW), None);
+        let slot = WINDOW + 3 * PAGE_SIZE;
+        for (space, bit) in [(AddressSpace::Secure, 0), (AddressSpace::NonSecure, 1 << 5)] {
+            tables.window[3].store(window_entry(0xffff_ffff_f123, space), Ordering::Relaxed);
+            let expected = 0xffff_ffff_f000 | bit | Contents::Data.attributes() | 3;
+            assert_eq!(walk(&tables, slot), Some(expected));
+            assert_eq!(walk(&tables, slot + PAGE_SIZE), None);
+        }
+        assert!(walk(&tables, 0x0e30_4000).is_some());
+    }
+
+    #[test]
+    fn the_window_lies_behind_the_tables() {
+        assert_eq!(core::mem::offset_of!(Tables, window), TABLE_COUNT * 4096);
     }
 }
