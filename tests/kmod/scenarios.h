@@ -24,4 +24,8 @@ void direct_refused(void);
 void relay_chain(void);
 void relay_depth_3(void);
 
+/* preempt.c */
+void ns_preempt_resume(void);
+void chain_preempt_resume(void);
+
 #endif

@@ -15,7 +15,7 @@ use tantalum_types::{CallRegisters, CpuIndex, EndpointId, MAX_PARTITIONS, VcpuId
 
 use crate::lifecycle::{Life, Rest};
 use crate::partition::Partition;
-use crate::schedule::{begin, enter};
+use crate::schedule::enter;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{AfterInit, Origin, RunModel, State, Vcpu, Waiter};
 
@@ -76,9 +76,12 @@ impl Spmc {
                 Some(Waiter::Interrupted) => return self.after_interrupt(cpu),
                 Some(Waiter::NormalWorld) | None => break,
             };
+            if self.with_vcpu(caller, |vcpu| vcpu.unblock(from)) != Some(Ok(())) {
+                // It was ended while it waited, so this chain has lost its head.
+                break;
+            }
             if let Some(partition) = self.partition(caller.partition)
                 && !partition.is_aborted()
-                && self.with_vcpu(caller, |vcpu| vcpu.unblock(from)) == Some(Ok(()))
             {
                 return enter(cpu, partition, caller, Entry::Answer(answer::error(Status::Aborted)));
             }
@@ -131,7 +134,7 @@ impl Spmc {
         }
         partition.vcpu(id.index)?.start(after).ok()?;
         log::info!("partition {} {} begins anew", partition.id(), partition.name());
-        Some(begin(cpu, partition, id, true))
+        Some(self.begin(cpu, partition, id, true))
     }
 
     /// Starts the partition `id` again if it was stopped, may begin anew and has not for want of somebody who saw it
@@ -164,6 +167,8 @@ impl Spmc {
         if cpu.booting {
             return Err(Status::Denied);
         }
+        // The lock keeps the partition in the life that is looked at.
+        let mut vcpu = partition.vcpu(id.index).ok_or(Status::InvalidParameters)?;
         let first = match partition.life.now() {
             Life::Fresh if partition.life.claim() => true,
             Life::Fresh | Life::Booting => return Err(Status::Busy),
@@ -172,10 +177,9 @@ impl Spmc {
                 return Err(Status::Aborted);
             }
         };
-        let mut vcpu = partition.vcpu(id.index).ok_or(Status::InvalidParameters)?;
         vcpu.start(AfterInit::Serve { model, registers })?;
         drop(vcpu);
-        Ok(begin(cpu, partition, id, first))
+        Ok(self.begin(cpu, partition, id, first))
     }
 
     /// Ends what the execution contexts of stopped partitions still had to do on a processing element that goes off.

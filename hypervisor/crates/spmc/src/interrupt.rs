@@ -34,10 +34,6 @@ use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{RunModel, State, Vcpu};
 use crate::virtual_interrupts::{ContextInterrupts, TIMER};
 
-/// Is the SGI that tells the normal world's scheduler to look who has work: the first of those that TF-A keeps for the
-/// Secure world.
-pub(crate) const SCHEDULE_RECEIVER_SGI: u32 = 8;
-
 /// Says what goes on when the execution context that handles a secure interrupt waits again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Interrupted {
@@ -135,7 +131,6 @@ fn bit(cpu: CpuIndex) -> u32 {
 impl Spmc {
     /// Makes virtual interrupt `intid` pending for `target`, which sees it at once if it runs and else when it is
     /// entered, and says whether the partition can have it.
-    #[allow(dead_code)] // for whoever signals something that is worth no turn of its own
     pub(crate) fn pend(&self, cpu: &mut Cpu, target: VcpuId, intid: u32, platform: &impl Platform) -> bool {
         let can =
             self.partition(target.partition).is_some_and(|partition| partition.pend(target.index, intid));
@@ -153,7 +148,7 @@ impl Spmc {
         let Some(state) = self.with_vcpu(target, |vcpu| vcpu.state()) else { return };
         match state {
             State::Waiting if !interrupts.any_urgent() => {}
-            State::Waiting if partition.manifest().sri_policy.while_waiting => tell_scheduler(platform),
+            State::Waiting if partition.manifest().sri_policy.while_waiting => cpu.schedule_receiver = true,
             State::Waiting => match partition.home_of(target.index) {
                 Some(home) if home != cpu.index() => platform.kick(home),
                 _ => cpu.to_wake.insert(target.partition),
@@ -165,7 +160,7 @@ impl Spmc {
                     platform.kick(other);
                 }
             }
-            State::Preempted(_) | State::Yielded(_) => tell_scheduler(platform),
+            State::Preempted(_) | State::Yielded(_) => cpu.schedule_receiver = true,
             // It sees it when it goes on.
             State::Blocked { .. } | State::Interrupted(_) => {}
             State::Off | State::Aborted => {}
@@ -331,7 +326,7 @@ impl Spmc {
     #[cold]
     fn finish_interrupts(
         &self,
-        cpu: &Cpu,
+        cpu: &mut Cpu,
         caller: &Running<'_>,
         interrupts: &ContextInterrupts,
         platform: &impl Platform,
@@ -348,7 +343,7 @@ impl Spmc {
             return false;
         }
         if caller.partition.manifest().sri_policy.entering_waiting {
-            tell_scheduler(platform);
+            cpu.schedule_receiver = true;
             return false;
         }
         true
@@ -645,11 +640,6 @@ impl Spmc {
             ),
         }
     }
-}
-
-/// Tells the normal world's scheduler that somebody has work.
-fn tell_scheduler(platform: &impl Platform) {
-    platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
 }
 
 /// Says how an interrupt is that nobody wants.

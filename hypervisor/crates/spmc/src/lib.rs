@@ -10,6 +10,8 @@
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
 //! | `direct`, `service` | direct requests and responses, of the first form and of the second |
+//! | `notify` | notifications, and the interrupts that announce them |
+//! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
 //! | `share` | memory that is donated, lent and shared |
 //! | `run_model` | which calls an execution context may make, by what it runs for |
@@ -17,11 +19,13 @@
 //! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
 //! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
 //! | `regions` | the memory and devices that a manifest asks for |
-//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
+//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
-//! Locks: the mailbox of an endpoint, and an execution context. Nobody holds two of them at a time, with one
-//! exception: an execution context that logs holds its own lock while the machine takes the log's. Memory management
-//! takes a mailbox and then its own locks, in an order that `share` describes.
+//! Locks: the mailbox of an endpoint, all notifications, and an execution context. Nobody holds two of them at a
+//! time, with these exceptions: who copies from one mailbox into another holds both, taken in the order of the
+//! endpoints' ids; with a mailbox's lock held, that of the notifications may be taken; an execution context that
+//! logs holds its own lock while the machine takes the log's. Memory management takes a mailbox and then its own locks, in
+//! an order that `share` describes.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -37,10 +41,12 @@ mod direct;
 mod discovery;
 mod endpoint;
 mod features;
+mod indirect;
 mod interrupt;
 mod lifecycle;
 mod mailbox;
 mod normal_world;
+mod notify;
 mod paravirtual;
 mod partition;
 mod partition_call;
@@ -56,6 +62,7 @@ mod timer;
 mod vcpu;
 mod version;
 mod virtual_interrupts;
+mod vm;
 
 pub use partition::TABLE_PAGES;
 pub use spmc::{Cpu, Spmc};

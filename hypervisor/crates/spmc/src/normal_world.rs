@@ -59,10 +59,13 @@ impl Spmc {
             Call::PartitionInfoGetRegs { uuid, start_index, tag } => self
                 .partition_info_get_regs(&Caller::NormalWorld(&self.normal_world), uuid, *start_index, *tag)
                 .map(|registers| self.to_normal_world_whole(cpu, registers)),
-            _ => self
-                .common_call(&Caller::NormalWorld(&self.normal_world), call, platform)
-                .unwrap_or(Err(Status::NotSupported))
-                .map(|registers| self.to_normal_world(cpu, registers)),
+            _ => {
+                let caller = Caller::NormalWorld(&self.normal_world);
+                self.message_call(cpu, &caller, call, platform)
+                    .or_else(|| self.common_call(&caller, call, platform))
+                    .unwrap_or(Err(Status::NotSupported))
+                    .map(|registers| self.to_normal_world(cpu, registers))
+            }
         }
     }
 

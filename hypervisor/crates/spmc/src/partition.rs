@@ -550,6 +550,8 @@ impl Partition {
         properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
         properties.set(PartitionProperties::RECEIVES_DIRECT2, messaging.receives_direct2);
         properties.set(PartitionProperties::SENDS_DIRECT2, messaging.sends_direct2 && !to_normal_world);
+        properties.set(PartitionProperties::INDIRECT, messaging.indirect);
+        properties.set(PartitionProperties::NOTIFICATIONS, self.manifest.notification_support);
         PartitionInfo {
             id: self.id(),
             execution_context_count: u16::try_from(self.vcpus.len()).unwrap_or(u16::MAX),
@@ -611,8 +613,6 @@ fn not_of(messaging: &Messaging) -> PartitionProperties {
 /// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
 fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError> {
     let refused = [
-        (manifest.notification_support, "notification-support"),
-        (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
         (manifest.abort_action == AbortAction::Propagate, "abort-action 3 (propagate)"),
         (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
     ];

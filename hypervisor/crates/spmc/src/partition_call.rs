@@ -86,9 +86,12 @@ impl Spmc {
             Call::Error { status, .. } => return self.give_up(cpu, running, *status, platform),
             Call::ConsoleLog(text) => console_log(running, text, platform),
             Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
-            _ => self
-                .common_call(&Caller::Partition(running.partition), call, platform)
-                .unwrap_or(Err(Status::NotSupported)),
+            _ => {
+                let caller = Caller::Partition(running.partition);
+                self.message_call(cpu, &caller, call, platform)
+                    .or_else(|| self.common_call(&caller, call, platform))
+                    .unwrap_or(Err(Status::NotSupported))
+            }
         }?;
         Ok(self.run(cpu, running.id, Entry::Answer(answer)))
     }

@@ -12,9 +12,11 @@ use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRang
 
 use crate::endpoint::Endpoint;
 use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
+use crate::notify::{Notifications, SCHEDULE_RECEIVER_SGI};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
 use crate::pristine::Pristine;
 use crate::share::Ledger;
+use crate::vm::VmMailboxes;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -26,6 +28,10 @@ pub struct Spmc {
     boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
+    /// The buffers of the virtual machines that the hypervisor speaks for.
+    pub(crate) vms: Mutex<VmMailboxes>,
+    /// Who may signal what to whom, and what is pending.
+    pub(crate) notifications: Mutex<Notifications>,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
     /// The pages for translation tables. Nobody who has locked them waits for another lock.
     pub(crate) tables: Mutex<TablePool<TABLE_PAGES>>,
@@ -48,6 +54,8 @@ pub struct Cpu {
     /// How many partitions of the boot order have had their turn to learn that this processing element goes off;
     /// `None` while it does not.
     pub(crate) going_off: Option<usize>,
+    /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
+    pub(crate) schedule_receiver: bool,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
     /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
@@ -69,6 +77,7 @@ impl Cpu {
             booted: 0,
             booting: true,
             going_off: None,
+            schedule_receiver: false,
             normal_world_extra: [0; 10],
             interrupted: None,
             to_wake: PartitionSet::EMPTY,
@@ -90,6 +99,8 @@ impl Spmc {
             partitions: [const { None }; MAX_PARTITIONS],
             boot_order: Vec::new(),
             normal_world: Endpoint::new(Version::V1_0),
+            vms: Mutex::new(VmMailboxes::new()),
+            notifications: Mutex::new(Notifications::new()),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
             ledger: Mutex::new(Ledger::new()),
@@ -114,6 +125,7 @@ impl Spmc {
                         partition.manifest().memory.size() >> 10,
                         partition.manifest().memory.start(),
                     );
+                    self.reset_notifications(&partition);
                     if let Some(slot) = self.partitions.get_mut(index.get()) {
                         *slot = Some(partition);
                     }
@@ -178,6 +190,10 @@ impl Spmc {
         if cpu.leaving || !cpu.to_configure.is_empty() {
             self.configure_interrupts(cpu, platform);
         }
+        if cpu.schedule_receiver && matches!(action, Action::CallNormalWorld(_)) {
+            cpu.schedule_receiver = false;
+            platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
+        }
         action
     }
 
@@ -193,7 +209,10 @@ impl Spmc {
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
             Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
-            Event::Started => self.start_cpu(cpu),
+            Event::Started => {
+                platform.donate_sgi(cpu.index, SCHEDULE_RECEIVER_SGI);
+                self.start_cpu(cpu)
+            }
         }
     }
 

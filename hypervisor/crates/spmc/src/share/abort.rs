@@ -14,7 +14,7 @@
 use spin::MutexGuard;
 use tantalum_ffa::memory::{Handle, TransactionKind};
 use tantalum_hal::Platform;
-use tantalum_types::PartitionIndex;
+use tantalum_types::{EndpointId, PartitionIndex};
 
 use super::ledger::Ledger;
 use super::party::Party;
@@ -63,7 +63,7 @@ impl Spmc {
             self.carry_out(ledger, handle, partition, step, platform);
         }
         // There may be none.
-        let _ = self.rxtx_unmap(&Caller::Partition(partition));
+        let _ = self.rxtx_unmap(&Caller::Partition(partition), EndpointId::HYPERVISOR);
     }
 
     /// Claims the buffers that the manifest gives to `partition`, if it does, when it begins its first life or another.
