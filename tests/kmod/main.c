@@ -65,6 +65,8 @@ static const struct scenario scenarios[] = {
 	SCENARIO(relay_chain),
 	SCENARIO(relay_depth_3),
 	SCENARIO(direct_refused),
+	SCENARIO(ns_preempt_resume),
+	SCENARIO(chain_preempt_resume),
 	SCENARIO(lend_reclaim),
 	SCENARIO(share_fragmented),
 	SCENARIO(reclaim_while_retrieved),

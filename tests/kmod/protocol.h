@@ -95,4 +95,28 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* x4 = number of a spare page -> x5 = its address */
 #define CMD_SPARE_PAGE	0x54410109
 
+/* Interrupts; all of these take the 64-bit form. */
+
+/*
+ * x4 = ticks of the system counter to spin for, x5 = seed of the pattern that is
+ * in the registers meanwhile, x6 = ids of the next hops, 16 bits each, next one
+ * lowest: the last one spins -> x4 = registers that changed, on all hops; of the
+ * last one x5 = turns, x6 = managed exits, x7 = interrupts it took as exceptions
+ */
+#define CMD_HOLD	0x54410300
+/*
+ * x4 = ticks until the partition's timer goes off, 0 turns it off; x5 = 0 for IRQ,
+ * 1 for FIQ -> x4 = CNTP_CTL_EL0, x5 = CNTP_CVAL_EL0, x6 = CNTP_TVAL_EL0, x7 = now
+ */
+#define CMD_ARM_TIMER	0x54410301
+/* x4 = INTID -> x4 = times it came, x5 = by IRQ, x6 = by FIQ, x7 by FFA_INTERRUPT */
+#define CMD_COUNTS	0x54410302
+/* How often the partition was asked for a managed exit -> as CMD_COUNTS */
+#define CMD_EXITS	0x54410303
+/* x4-x7 = x0-x3 of a paravirtual call that the partition makes -> x4 = x0 it got */
+#define CMD_PARAVIRTUAL	0x54410304
+
+/* The virtual interrupt of a partition's emulated timer. */
+#define TIMER_INTID	3
+
 #endif

@@ -40,4 +40,8 @@ void sp_lend(void);
 void sp_donate(void);
 void sp_share_multi(void);
 
+/* preempt.c */
+void ns_preempt_resume(void);
+void chain_preempt_resume(void);
+
 #endif

@@ -19,6 +19,7 @@
 )]
 
 pub mod dtb;
+mod gic;
 mod machine;
 pub mod manifests;
 mod mmu;

@@ -1,14 +1,18 @@
 //! The machine: its memory, tables, TLBs, interrupts, log and SPMD.
 
-use std::collections::{HashMap, VecDeque};
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tantalum_hal::{AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+use tantalum_hal::{
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId,
+};
 use tantalum_types::{
     Address, AddressSpace, CallRegisters, CpuIndex, Ipa, MAX_CPUS, PAGE_SIZE, Pa, PageRange,
 };
 
+use crate::gic::Gic;
 use crate::manifests;
 use crate::mmu::TlbEntry;
 
@@ -22,6 +26,11 @@ const ENTRIES: usize = 512;
 
 type Page = [u8; PAGE_SIZE as usize];
 
+thread_local! {
+    /// Is the processing element that the thread acts for.
+    static CPU: Cell<CpuIndex> = const { Cell::new(CpuIndex::new(0).unwrap()) };
+}
+
 /// Answers calls to the SPMD in a test.
 pub type Spmd = Box<dyn FnMut(&CallRegisters) -> CallRegisters + Send>;
 
@@ -34,17 +43,18 @@ pub struct Machine {
     pages: Mutex<HashMap<Pa, Box<Page>>>,
     tables: Mutex<Vec<u64>>,
     pub(crate) tlbs: [Mutex<HashMap<(u16, Ipa), TlbEntry>>; MAX_CPUS],
-    interrupts: [Mutex<VecDeque<u32>>; MAX_CPUS],
+    gic: Mutex<Gic>,
     interrupt_settings: Mutex<Vec<(CpuIndex, u32, InterruptSetting)>>,
     ended_interrupts: Mutex<Vec<(CpuIndex, u32)>>,
     donated_sgis: Mutex<Vec<(CpuIndex, u32)>>,
     raised_sgis: Mutex<Vec<u32>>,
     kicks: Mutex<Vec<CpuIndex>>,
     counter: AtomicU64,
-    deadline: Mutex<Option<u64>>,
+    deadlines: Mutex<[Option<u64>; MAX_CPUS]>,
     log: Mutex<String>,
     spmd: Mutex<Option<Spmd>>,
     wrong_space: Mutex<Vec<Pa>>,
+    published: Mutex<Vec<PageRange<Pa>>>,
 }
 
 impl Default for Machine {
@@ -65,17 +75,18 @@ impl Machine {
             pages: Mutex::default(),
             tables: Mutex::new(vec![u64::MAX; TABLE_PAGES * ENTRIES]),
             tlbs: Default::default(),
-            interrupts: Default::default(),
+            gic: Mutex::default(),
             interrupt_settings: Mutex::default(),
             ended_interrupts: Mutex::default(),
             donated_sgis: Mutex::default(),
             raised_sgis: Mutex::default(),
             kicks: Mutex::default(),
             counter: AtomicU64::new(0),
-            deadline: Mutex::default(),
+            deadlines: Mutex::default(),
             log: Mutex::default(),
             spmd: Mutex::default(),
             wrong_space: Mutex::default(),
+            published: Mutex::default(),
         }
     }
 
@@ -90,9 +101,45 @@ impl Machine {
         self.wrong_space.lock().unwrap().clone()
     }
 
-    /// Makes a secure interrupt pending for `cpu`.
+    /// Returns all memory that was written to be code.
+    pub fn published(&self) -> Vec<PageRange<Pa>> {
+        self.published.lock().unwrap().clone()
+    }
+
+    /// Lets an edge of an interrupt come: a private one of `cpu`, or a shared one, which goes to `cpu` if nobody has
+    /// set it up.
     pub fn raise(&self, cpu: CpuIndex, intid: u32) {
-        self.interrupts[cpu.get()].lock().unwrap().push_back(intid);
+        self.gic.lock().unwrap().edge(cpu, intid);
+    }
+
+    /// Lets the line of an interrupt be up or down.
+    pub fn set_level(&self, cpu: CpuIndex, intid: u32, up: bool) {
+        self.gic.lock().unwrap().level(cpu, intid, up);
+    }
+
+    /// Returns the secure interrupt that is signalled to `cpu`, if one is.
+    pub fn secure_interrupt(&self, cpu: CpuIndex) -> Option<u32> {
+        self.gic.lock().unwrap().signalled(cpu, true)
+    }
+
+    /// Returns the interrupt of the normal world that is signalled to `cpu`, if one is.
+    pub fn normal_interrupt(&self, cpu: CpuIndex) -> Option<u32> {
+        self.gic.lock().unwrap().signalled(cpu, false)
+    }
+
+    /// Tells whether an interrupt has been taken and not been ended.
+    pub fn is_active(&self, cpu: CpuIndex, intid: u32) -> bool {
+        self.gic.lock().unwrap().is_active(cpu, intid)
+    }
+
+    /// Returns what was done to the interrupt controller that it does not stand, as text.
+    pub fn interrupt_mistakes(&self) -> Vec<String> {
+        self.gic.lock().unwrap().mistakes.clone()
+    }
+
+    /// Names the processing element that this thread acts for from now on.
+    pub(crate) fn act_for(cpu: CpuIndex) {
+        CPU.set(cpu);
     }
 
     /// Returns every change of an interrupt's setting: on which processing element, which one, how it is to be.
@@ -123,11 +170,21 @@ impl Machine {
     /// Lets the system counter stand at `now`.
     pub fn set_counter(&self, now: u64) {
         self.counter.store(now, Ordering::Relaxed);
+        self.update_timers();
     }
 
-    /// Returns when the hypervisor's timer is to go off, if it is on.
-    pub fn deadline(&self) -> Option<u64> {
-        *self.deadline.lock().unwrap()
+    /// Returns when the hypervisor's timer on `cpu` is to go off, if it is on.
+    pub fn deadline(&self, cpu: CpuIndex) -> Option<u64> {
+        self.deadlines.lock().unwrap()[cpu.get()]
+    }
+
+    /// Lets the line of the hypervisor's timer be what its deadline says, on every processing element.
+    fn update_timers(&self) {
+        let deadlines = *self.deadlines.lock().unwrap();
+        for (cpu, deadline) in CpuIndex::all().zip(deadlines) {
+            let up = deadline.is_some_and(|deadline| self.now() >= deadline);
+            self.gic.lock().unwrap().level(cpu, Self::TIMER, up);
+        }
     }
 
     /// Lets `spmd` answer calls to the SPMD from now on.
@@ -209,6 +266,12 @@ impl PhysicalMemory for Machine {
     }
 }
 
+impl CodeMemory for Machine {
+    fn publish(&self, range: &PageRange<Pa>) {
+        self.published.lock().unwrap().push(*range);
+    }
+}
+
 impl TableMemory for Machine {
     fn page_count(&self) -> usize {
         TABLE_PAGES
@@ -257,15 +320,17 @@ impl Platform for Machine {
     }
 
     fn take_secure_interrupt(&self, cpu: CpuIndex) -> Option<u32> {
-        self.interrupts[cpu.get()].lock().unwrap().pop_front()
+        self.gic.lock().unwrap().take(cpu)
     }
 
     fn end_interrupt(&self, cpu: CpuIndex, intid: u32) {
         self.ended_interrupts.lock().unwrap().push((cpu, intid));
+        self.gic.lock().unwrap().end(cpu, intid);
     }
 
     fn configure_interrupt(&self, cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
         self.interrupt_settings.lock().unwrap().push((cpu, intid, *setting));
+        self.gic.lock().unwrap().configure(cpu, intid, setting);
     }
 
     fn donate_sgi(&self, cpu: CpuIndex, sgi: u32) {
@@ -290,6 +355,7 @@ impl Platform for Machine {
     }
 
     fn set_timer(&self, deadline: Option<u64>) {
-        *self.deadline.lock().unwrap() = deadline;
+        self.deadlines.lock().unwrap()[CPU.get().get()] = deadline;
+        self.update_timers();
     }
 }

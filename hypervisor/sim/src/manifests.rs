@@ -4,7 +4,7 @@ use tantalum_types::Uuid;
 
 use crate::dtb::{Flag, Node};
 
-/// Counts the processing elements of the machine.
+/// Counts the processing elements of the machine, unless a test says otherwise.
 pub const CPUS: usize = 4;
 /// Is where the SPMC lies, 1 MiB.
 pub const SPMC_BASE: u64 = 0x0e10_0000;
@@ -18,6 +18,8 @@ pub const NON_SECURE_BASE: u64 = 0x4000_0000;
 pub const NON_SECURE_SIZE: u64 = 0x8000_0000;
 /// Is where a device lies that partitions may claim, one page.
 pub const DEVICE_BASE: u64 = 0x0904_0000;
+/// Is where Secure RAM begins that no partition is loaded to.
+pub const SPARE_BASE: u64 = 0x0ec0_0000;
 /// Is where a package has its manifest.
 pub const MANIFEST_OFFSET: u64 = 0x1000;
 /// Is where a package has its image, and where the partition is entered.
@@ -43,6 +45,11 @@ pub fn uuid_cells(uuid: Uuid) -> [u32; 4] {
 
 /// Builds the SPMC's manifest for partitions with these names and numbers of execution contexts.
 pub fn spmc(partitions: &[(&str, u32)]) -> Node {
+    spmc_on(CPUS, partitions)
+}
+
+/// Builds the SPMC's manifest for a machine with `cpus` processing elements.
+pub fn spmc_on(cpus: usize, partitions: &[(&str, u32)]) -> Node {
     let mut hypervisor = Node::new("hypervisor").with("compatible", "hafnium,hafnium");
     for (index, (name, contexts)) in partitions.iter().enumerate() {
         hypervisor.add(
@@ -54,9 +61,9 @@ pub fn spmc(partitions: &[(&str, u32)]) -> Node {
                 .with("mem_size", PARTITION_SIZE as u32),
         );
     }
-    let mut cpus = Node::new("cpus").with("#address-cells", 2_u32).with("#size-cells", 0_u32);
-    for cpu in 0..CPUS {
-        cpus.add(
+    let mut nodes = Node::new("cpus").with("#address-cells", 2_u32).with("#size-cells", 0_u32);
+    for cpu in 0..cpus {
+        nodes.add(
             Node::new(&format!("cpu@{cpu}"))
                 .with("device_type", "cpu")
                 .with("reg", cpu as u64)
@@ -78,7 +85,7 @@ pub fn spmc(partitions: &[(&str, u32)]) -> Node {
                 .with("binary_size", 0x10_0000_u32),
         )
         .with_node(hypervisor)
-        .with_node(cpus)
+        .with_node(nodes)
         .with_node(memory("memory", SECURE_BASE, SECURE_SIZE))
         .with_node(memory("ns-memory", NON_SECURE_BASE, NON_SECURE_SIZE))
         .with_node(memory("device-memory", DEVICE_BASE, 0x1000))
@@ -111,6 +118,37 @@ pub fn partition(index: usize, name: &str, contexts: u32) -> Node {
                 .with("compatible", "arm,ffa-manifest-boot-info")
                 .with("ffa_manifest", Flag),
         )
+}
+
+/// Builds the node of memory regions.
+pub fn memory_regions(regions: impl IntoIterator<Item = Node>) -> Node {
+    let node = Node::new("memory-regions").with("compatible", "arm,ffa-manifest-memory-regions");
+    regions.into_iter().fold(node, Node::with_node)
+}
+
+/// Builds the node of device regions.
+pub fn device_regions(regions: impl IntoIterator<Item = Node>) -> Node {
+    let node = Node::new("device-regions").with("compatible", "arm,ffa-manifest-device-regions");
+    regions.into_iter().fold(node, Node::with_node)
+}
+
+/// Builds a region of memory or of a device. `attributes` is a sum of 1 (read), 2 (write), 4 (execute) and 8
+/// (Non-secure).
+pub fn region(name: &str, base: u64, pages: u32, attributes: u32) -> Node {
+    Node::new(name).with("base-address", base).with("pages-count", pages).with("attributes", attributes)
+}
+
+/// Builds the region of the device at [`DEVICE_BASE`], as partitions ask for the secure UART.
+pub fn uart() -> Node {
+    region("uart", DEVICE_BASE, 1, 3).with("interrupts", [40_u32, 0x900])
+}
+
+/// Builds the node that names the message buffers by the `phandle` of their regions.
+pub fn rx_tx(rx: u32, tx: u32) -> Node {
+    Node::new("rx_tx-info")
+        .with("compatible", "arm,ffa-manifest-rx_tx-buffer")
+        .with("rx-buffer", rx)
+        .with("tx-buffer", tx)
 }
 
 /// Builds a package as TF-A's `sptool` does, around a manifest and a small image.

@@ -11,6 +11,7 @@ pub(crate) struct TlbEntry {
     page: Pa,
     write: bool,
     execute: bool,
+    device: bool,
 }
 
 /// Names what an execution context does with memory.
@@ -56,6 +57,12 @@ impl Machine {
         }
     }
 
+    /// Tells whether the page of `ipa` is Device-nGnRnE memory to a partition with `roots`; `None` if it is not mapped.
+    pub fn is_device(&self, roots: &Stage2Roots, ipa: Ipa) -> Option<bool> {
+        let page = Ipa::new(ipa.space(), ipa.raw() - ipa.raw() % PAGE_SIZE);
+        self.walk(roots, page).map(|entry| entry.device)
+    }
+
     /// Walks from level 1 with 39 bits of address (Arm ARM, D8.2 and D8.3).
     fn walk(&self, roots: &Stage2Roots, page: Ipa) -> Option<TlbEntry> {
         let mut table = match page.space() {
@@ -79,6 +86,7 @@ impl Machine {
                         page: Pa::new(page.space(), address | inside),
                         write: descriptor & 1 << 7 != 0,
                         execute: descriptor & 0b11 << 53 == 0,
+                        device: descriptor & 0b1111 << 2 == 0,
                     });
                 }
                 _ => return None,

@@ -77,6 +77,22 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Tells whether an access at `ipa` gets through stage 2, to the same address of the same space.
+    pub fn reaches(&self, ipa: Ipa, kind: AccessKind) -> bool {
+        match self.machine.translate(self.cpu, &self.roots, ipa, kind) {
+            Ok(pa) => {
+                assert_eq!((pa.space(), pa.raw()), (ipa.space(), ipa.raw()), "{ipa} is something else");
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Tells whether the memory at `ipa` is that of a device; `None` if nothing is mapped there.
+    pub fn is_device(&self, ipa: Ipa) -> Option<bool> {
+        self.machine.is_device(&self.roots, ipa)
+    }
+
     /// Fetches an instruction at `ipa`.
     ///
     /// # Errors

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Width};
-use tantalum_hal::{Action, Event, PhysicalMemory, Stage2Roots, Trap};
+use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Target, Width};
+use tantalum_hal::{
+    Action, Entry, Event, ForeignInterrupts, InterruptLine, PhysicalMemory, Stage2Roots, Trap,
+};
 use tantalum_manifest::SpmcManifest;
 use tantalum_spmc::{Cpu, Spmc};
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, Pa, PartitionIndex, VcpuId, VcpuIndex};
@@ -28,19 +30,32 @@ struct PartitionSetup {
 }
 
 /// Builds a [`Sim`].
-#[derive(Default)]
 pub struct SimBuilder {
+    cpus: usize,
     partitions: Vec<PartitionSetup>,
     spmc_edit: Option<Edit>,
 }
 
+impl Default for SimBuilder {
+    fn default() -> Self {
+        Self { cpus: manifests::CPUS, partitions: Vec::new(), spmc_edit: None }
+    }
+}
+
 impl SimBuilder {
-    /// Begins a machine without partitions.
+    /// Begins a machine with [`manifests::CPUS`] processing elements and without partitions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a partition with as many execution contexts as `scripts` says: 1 or [`manifests::CPUS`].
+    /// Gives the machine `cpus` processing elements.
+    #[must_use]
+    pub fn cpus(mut self, cpus: usize) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Adds a partition with as many execution contexts as `scripts` says: 1 or one for each processing element.
     #[must_use]
     pub fn partition(self, name: &str, scripts: impl IntoIterator<Item = Script>) -> Self {
         self.partition_with(name, scripts, |_| {})
@@ -73,7 +88,7 @@ impl SimBuilder {
         let machine = Machine::new();
         let entries: Vec<(&str, u32)> =
             self.partitions.iter().map(|p| (p.name.as_str(), p.scripts.len() as u32)).collect();
-        let mut tree = manifests::spmc(&entries);
+        let mut tree = manifests::spmc_on(self.cpus, &entries);
         if let Some(edit) = self.spmc_edit {
             edit(&mut tree);
         }
@@ -88,14 +103,14 @@ impl SimBuilder {
         }
         let mut spmc = Spmc::new();
         spmc.configure(&manifest, &machine);
-        let cpus = CpuIndex::all().take(manifests::CPUS).map(|cpu| Mutex::new(Cpu::new(cpu))).collect();
-        Sim { machine, spmc, cpus, scripts, roots: Mutex::default() }
+        let cpus = CpuIndex::all().take(self.cpus).map(|cpu| Mutex::new(Cpu::new(cpu))).collect();
+        Sim { machine, spmc, cpus, scripts, roots: Mutex::default(), not_begun: Mutex::default() }
     }
 
     /// Builds the machine and starts every processing element.
     pub fn boot(self) -> Sim {
         let sim = self.build();
-        for cpu in 0..manifests::CPUS {
+        for cpu in 0..sim.cpus.len() {
             let answer = sim.start_cpu(cpu);
             assert!(
                 matches!(Call::decode(&answer), Ok(Call::MsgWait { .. })),
@@ -113,6 +128,8 @@ pub struct Sim {
     cpus: Vec<Mutex<Cpu>>,
     scripts: HashMap<VcpuId, Mutex<Script>>,
     roots: Mutex<HashMap<PartitionIndex, Stage2Roots>>,
+    /// How those go on that were interrupted before their first instruction.
+    not_begun: Mutex<HashMap<VcpuId, Entry>>,
 }
 
 impl Sim {
@@ -139,6 +156,22 @@ impl Sim {
     pub fn ask(&self, cpu: usize, call: Call) -> Call {
         let answer = self.call(cpu, call);
         Call::decode(&answer).unwrap_or_else(|error| panic!("the answer {answer:x?}: {error}"))
+    }
+
+    /// Lets the normal world run on `cpu` as long as secure interrupts come: the SPMD brings each to the SPMC. Returns
+    /// how often.
+    pub fn idle(&self, cpu: usize) -> usize {
+        let index = CpuIndex::new(cpu).unwrap();
+        let mut count = 0;
+        while self.machine.secure_interrupt(index).is_some() {
+            assert_eq!(
+                self.ask(cpu, Call::Interrupt { target: Target::NONE, intid: 0 }),
+                Call::NormalWorldResume
+            );
+            count += 1;
+            assert!(count < MAX_STEPS, "secure interrupts never end");
+        }
+        count
     }
 
     /// Makes a call of the normal world that must be refused, and returns the error.
@@ -189,7 +222,9 @@ impl Sim {
     pub fn event(&self, cpu: usize, event: Event) -> CallRegisters {
         let mut state = self.cpus[cpu].try_lock().expect("this processing element is at work already");
         let index = CpuIndex::new(cpu).unwrap();
+        Machine::act_for(index);
         let mut event = event;
+        let mut last = None;
         for _ in 0..MAX_STEPS {
             match self.spmc.handle(&mut state, event, &self.machine) {
                 Action::CallNormalWorld(registers) => return registers,
@@ -201,6 +236,30 @@ impl Sim {
                     // Held while it runs: nobody else may run the same execution context meanwhile.
                     let mut script = script.try_lock().unwrap_or_else(|_| panic!("{vcpu:?} runs twice"));
                     let machine = &self.machine;
+                    // One that was interrupted before its first instruction still goes on as it was to.
+                    let kept = self.not_begun.lock().unwrap().remove(&vcpu);
+                    let entry = match (entry, kept) {
+                        (Entry::Resume, Some(kept)) => kept,
+                        // It begins anew, whatever it was at.
+                        (entry @ Entry::Start(_), _) | (entry, None) => entry,
+                        (entry, Some(kept)) => panic!("{vcpu:?} goes on by {entry:?} before {kept:?}"),
+                    };
+                    let line = if machine.secure_interrupt(index).is_some() {
+                        Some(InterruptLine::Secure)
+                    } else if foreign == ForeignInterrupts::Taken && machine.normal_interrupt(index).is_some()
+                    {
+                        Some(InterruptLine::Foreign)
+                    } else {
+                        None
+                    };
+                    if let Some(line) = line {
+                        if entry != Entry::Resume {
+                            self.not_begun.lock().unwrap().insert(vcpu, entry);
+                        }
+                        event = Event::Interrupt(line);
+                        continue;
+                    }
+                    last = Some((vcpu, entry));
                     let mut context = Context { cpu: index, vcpu, entry, foreign, signals, roots, machine };
                     event = script(&mut context).unwrap_or_else(|kind| {
                         Event::PartitionTrap(Trap { kind, pc: 0xdead_0000, syndrome: 0 })
@@ -208,7 +267,7 @@ impl Sim {
                 }
             }
         }
-        panic!("a call never ends; the last event was {event:x?}");
+        panic!("a call never ends; the last event was {event:x?}, {last:x?}");
     }
 
     /// Checks that a partition keeps its address spaces and its VMID, and that they are its alone.
@@ -234,6 +293,8 @@ impl Drop for Sim {
         if !std::thread::panicking() {
             let wrong = self.machine.wrong_space_accesses();
             assert!(wrong.is_empty(), "the SPMC reached through the wrong address space: {wrong:?}");
+            let mistakes = self.machine.interrupt_mistakes();
+            assert!(mistakes.is_empty(), "the SPMC misused the interrupt controller: {mistakes:?}");
         }
     }
 }

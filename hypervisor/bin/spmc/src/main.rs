@@ -101,6 +101,7 @@ fn run(number: usize) -> ! {
         Ok(element) => element,
         Err(error) => stop(error),
     };
+    PLATFORM.start_cpu(index);
     let spmc = SPMC.read();
     let mut cpu = Cpu::new(index);
     let mut action = spmc.handle(&mut cpu, Event::Started, &PLATFORM);

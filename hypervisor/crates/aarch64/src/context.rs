@@ -139,6 +139,11 @@ impl Context {
         CallRegisters(self.registers.x.first_chunk().copied().unwrap_or([0; 18]))
     }
 
+    /// Returns x0 to x30; any other register is the zero register.
+    pub(crate) fn register(&self, from: u8) -> u64 {
+        self.registers.x.get(usize::from(from)).copied().unwrap_or(0)
+    }
+
     /// Puts `value` into x0 to x30; any other register is the zero register, which keeps nothing.
     pub(crate) fn set_register(&mut self, to: u8, value: u64) {
         if let Some(register) = self.registers.x.get_mut(usize::from(to)) {

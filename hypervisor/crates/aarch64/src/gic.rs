@@ -9,10 +9,20 @@ use crate::sysreg;
 /// The lowest priority value that an interrupt of Non-secure Group 1 has in the Secure view.
 const FIRST_NON_SECURE_PRIORITY: u64 = 0x80;
 
+/// The lowest INTID that names no interrupt.
+const FIRST_SPECIAL_INTID: u64 = 1020;
+
+/// The offset of GICD_ICACTIVER<n> and GICR_ICACTIVER0.
+const CLEAR_ACTIVE: usize = 0x380;
+
+/// The size of a redistributor's registers, and where in them those of SGIs and PPIs begin.
+const REDISTRIBUTOR_STRIDE: usize = 0x2_0000;
+const SGI_FRAME: usize = 0x1_0000;
+
 /// ICH_HCR_EL2: traps of every access of EL1 to the CPU interface, the virtual CPU interface off.
 const ICH_HCR: u64 = 1 << 12 | 1 << 11 | 1 << 10;
 
-/// Keeps the GIC's registers from partitions. Whatever the hypervisor of the normal world has in the list
+/// Keeps the GIC's registers from partitions; QEMU (10.0) lets S-EL1 reach them all the same. Whatever the hypervisor of the normal world has in the list
 /// registers stays its own.
 pub(crate) fn keep_from_partitions() {
     // SAFETY: the registers configure what EL1 can reach, and EL3 gives each world its own ICH_HCR_EL2 and
@@ -26,7 +36,9 @@ pub(crate) fn keep_from_partitions() {
 }
 
 /// Makes a write of ICC_EOIR1_EL1 drop the running priority and no more, on this processing element: an interrupt stays
-/// active, and so is not signalled again, until [`deactivate`].
+/// active, and so is not signalled again, until it is deactivated in the distributor or a redistributor.
+///
+/// Not by ICC_DIR_EL1: QEMU (10.0) ignores that for Secure Group 1 at S-EL2.
 pub(crate) fn split_end_of_interrupt() {
     // SAFETY: ICC_CTLR_EL1 of the Secure state configures how the Secure world ends interrupts, and nothing else does
     // so but the hypervisor.
@@ -37,11 +49,39 @@ pub(crate) fn split_end_of_interrupt() {
     isb(SY);
 }
 
-/// Deactivates an interrupt that was acknowledged: a private one on this processing element, a shared one anywhere.
-pub fn deactivate(intid: u32) {
-    // SAFETY: deactivating an interrupt, ICC_DIR_EL1, only lets it be signalled again.
-    unsafe { sysreg::write!("s3_0_c12_c11_1", u64::from(intid)) };
-    isb(SY);
+/// Tells whether the interrupt that is signalled as FIQ is one of Group 0: ICC_HPPIR0_EL1, which has the INTID of the
+/// pending interrupt of the highest priority if that is of Group 0, and 1023 if not.
+pub(crate) fn group0_is_pending() -> bool {
+    // SAFETY: reading the register has no effect. FIQs come to S-EL2, so it does not trap to EL3.
+    let intid = unsafe { sysreg::read!("s3_0_c12_c8_2") } & 0xff_ffff;
+    intid < FIRST_SPECIAL_INTID
+}
+
+/// Deactivates an interrupt that was acknowledged, in the distributor at `distributor` if it is shared, and if it is
+/// private in the redistributor of `cpu`, those of GICv3 lying one after the other from `redistributors`.
+///
+/// # Safety
+/// The registers must be mapped, and `intid` must be below 1020.
+pub unsafe fn deactivate(distributor: usize, redistributors: usize, cpu: CpuIndex, intid: u32) {
+    let (word, bit) = ((intid >> 5) as usize, intid & 31);
+    let offset = CLEAR_ACTIVE.wrapping_add(word.wrapping_mul(4));
+    let register = if word == 0 {
+        let frames = cpu.get().wrapping_mul(REDISTRIBUTOR_STRIDE).wrapping_add(SGI_FRAME);
+        redistributors.wrapping_add(frames).wrapping_add(offset)
+    } else {
+        distributor.wrapping_add(offset)
+    };
+    // SAFETY: the register is mapped, as our caller promises, and takes a word. What the owner of the interrupt did
+    // to its device is to be seen by the device first.
+    unsafe {
+        core::arch::asm!(
+            "dsb sy",
+            "str {value:w}, [{register}]",
+            value = in(reg) 1_u32 << bit,
+            register = in(reg) register,
+            options(nostack, preserves_flags)
+        );
+    }
 }
 
 /// Makes an SGI pending on this processing element that is the normal world's: ICC_ASGI1R_EL1, which raises interrupts

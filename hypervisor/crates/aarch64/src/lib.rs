@@ -23,5 +23,6 @@ mod sysreg;
 pub mod tables;
 pub mod timer;
 pub mod tlb;
+mod trapped;
 
 pub use fault::halt;

@@ -10,7 +10,8 @@ use aarch64_cpu::registers::{
 };
 
 use tantalum_hal::{
-    Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, Trap, TrapKind, VirtualInterrupts,
+    Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, TimerAccess, Trap, TrapKind,
+    VirtualInterrupts,
 };
 use tantalum_types::{AddressSpace, CpuIndex, Ipa, VcpuId};
 
@@ -18,9 +19,11 @@ use crate::context::{self, Context, FpRegisters, Slot, SystemRegisters, exit};
 use crate::fault::halt;
 use crate::gic::{self, ForeignMask};
 use crate::sysreg;
-use crate::{cache, smc};
+use crate::trapped::{Instruction, Use};
+use crate::{cache, smc, timer};
 
-/// HCR_EL2 for partitions. Nothing of it has an effect on EL2 itself but the routing of interrupts, which are
+/// HCR_EL2 for partitions, but for the two virtual interrupts. WFI and WFE do not trap: a context that waits in one
+/// goes on with the interrupt that is signalled to EL2 or to itself, and costs nobody more than one that spins. Nothing of it has an effect on EL2 itself but the routing of interrupts, which are
 /// masked there, so it stays as it is while the hypervisor runs.
 const HCR: u64 = {
     let stage_2 = 1 /* VM */ | 1 << 1 /* SWIO */;
@@ -70,6 +73,7 @@ mod class {
     pub(super) const FP: u64 = 0x07;
     pub(super) const HVC: u64 = 0x16;
     pub(super) const SMC: u64 = 0x17;
+    pub(super) const SYSTEM_REGISTER: u64 = 0x18;
     pub(super) const INSTRUCTION_ABORT: u64 = 0x20;
     pub(super) const DATA_ABORT: u64 = 0x24;
 }
@@ -82,6 +86,8 @@ enum Exit {
     Retry,
     /// A physical interrupt was signalled.
     Interrupt(InterruptLine),
+    /// It uses its timer.
+    Timer(TimerAccess),
     /// It did what it may not.
     Trap(TrapKind),
 }
@@ -178,6 +184,8 @@ impl ProcessingElement {
         }
         gic::keep_from_partitions();
         gic::split_end_of_interrupt();
+        // Whatever an earlier life of the processing element has asked for.
+        timer::set(None);
         Ok(Self {
             index,
             normal_world_system: SystemRegisters::RESET,
@@ -302,6 +310,7 @@ impl ProcessingElement {
         match exit {
             Exit::Call | Exit::Retry => Event::PartitionCall(context.call()),
             Exit::Interrupt(line) => Event::Interrupt(line),
+            Exit::Timer(access) => Event::TimerAccess(access),
             Exit::Trap(kind) => {
                 Event::PartitionTrap(Trap { kind, pc: context.registers.pc, syndrome: syndrome() })
             }
@@ -326,10 +335,12 @@ impl ProcessingElement {
                         Exit::Retry
                     }
                     class::INSTRUCTION_ABORT | class::DATA_ABORT => abort(syndrome),
+                    class::SYSTEM_REGISTER => system_register(syndrome, context),
                     _ => Exit::Trap(TrapKind::Instruction),
                 }
             }
             exit::IRQ => Exit::Interrupt(InterruptLine::Secure),
+            exit::FIQ if gic::group0_is_pending() => Exit::Interrupt(InterruptLine::Group0),
             exit::FIQ => Exit::Interrupt(InterruptLine::Foreign),
             _ => Exit::Trap(TrapKind::SystemError),
         }
@@ -396,6 +407,29 @@ const fn field(register: u64, bit: u32) -> u64 {
 /// Returns ESR_EL2.
 fn syndrome() -> u64 {
     ESR_EL2.get()
+}
+
+/// Says what the use of a system register that traps means, and steps over it unless it is refused.
+#[cold]
+fn system_register(syndrome: u64, context: &mut Context) -> Exit {
+    let instruction = Instruction::from_syndrome(syndrome);
+    let meaning = instruction.meaning();
+    if meaning == Use::Refused {
+        return Exit::Trap(TrapKind::Instruction);
+    }
+    context.skip_instruction();
+    match meaning {
+        Use::Timer(register) => {
+            let access = instruction.access(context.register(instruction.register));
+            Exit::Timer(TimerAccess { register, access })
+        }
+        Use::Ignored | Use::Refused => {
+            if instruction.reads {
+                context.set_register(instruction.register, 0);
+            }
+            Exit::Retry
+        }
+    }
 }
 
 /// Says what an abort of a context means.

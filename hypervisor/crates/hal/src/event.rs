@@ -60,8 +60,10 @@ pub enum RegisterAccess {
 pub enum InterruptLine {
     /// IRQ: an interrupt of Secure Group 1, for a partition or for the SPMC.
     Secure,
-    /// FIQ: an interrupt of Non-secure Group 1, for the normal world, or of Group 0, for EL3.
+    /// FIQ: an interrupt of Non-secure Group 1, for the normal world.
     Foreign,
+    /// FIQ: an interrupt of Group 0, for EL3.
+    Group0,
 }
 
 /// Describes why an execution context cannot go on.

@@ -4,6 +4,7 @@ use tantalum_types::{AddressSpace, Pa, PageRange, PartitionIndex};
 
 use crate::error::{ManifestError, Name, name};
 use crate::partition::PartitionManifest;
+use crate::regions::DeviceInterrupt;
 use crate::spmc::SpmcManifest;
 
 /// Checks the manifest `candidate` of partition `index` against the SPMC's manifest and against those of the
@@ -35,6 +36,9 @@ fn check_against_entry(
     candidate: &PartitionManifest,
 ) -> Result<(), ManifestError> {
     let entry = spmc.partitions.get(index.get()).ok_or(ManifestError::MissingNode("vm"))?;
+    if candidate.id.is_some_and(|id| id != index.endpoint_id()) {
+        return Err(ManifestError::OtherId { given: index.endpoint_id() });
+    }
     if candidate.memory.start().raw() != entry.load_address {
         return Err(ManifestError::Contradiction { field: "load-address", spmc_field: "load_address" });
     }
@@ -110,6 +114,14 @@ fn check_memory_regions(
 fn check_device_regions(spmc: &SpmcManifest, candidate: &PartitionManifest) -> Result<(), ManifestError> {
     for (position, region) in candidate.device_regions.iter().enumerate() {
         inside(&region.name, &region.range, &spmc.device_memory, "a node of device_type \"device-memory\"")?;
+        let targets = region.interrupts.iter().filter_map(|interrupt| interrupt.target);
+        if targets.into_iter().any(|target| !spmc.cpus.contains(&target)) {
+            return Err(ManifestError::BadValue {
+                node: region.name.clone(),
+                field: "interrupts-target",
+                expected: "the MPIDR affinity of a CPU in the SPMC manifest",
+            });
+        }
         for other in candidate.device_regions.iter().skip(position.saturating_add(1)) {
             apart(&region.name, &region.range, &other.range, &other.name)?;
             if shares_interrupt(&region.interrupts, &other.interrupts) {
@@ -155,10 +167,7 @@ fn check_against_other(
     Ok(())
 }
 
-fn shares_interrupt(
-    ours: &[crate::partition::DeviceInterrupt],
-    theirs: &[crate::partition::DeviceInterrupt],
-) -> bool {
+fn shares_interrupt(ours: &[DeviceInterrupt], theirs: &[DeviceInterrupt]) -> bool {
     ours.iter().any(|interrupt| theirs.iter().any(|other| other.intid == interrupt.intid))
 }
 

@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use tantalum_types::{Pa, PageRange, RangeError};
+use tantalum_types::{EndpointId, Pa, PageRange, RangeError};
 
 /// Holds a name found in a manifest, cut off behind 32 bytes.
 pub type Name = heapless::String<32>;
@@ -51,6 +51,13 @@ pub enum ManifestError {
         node: Name,
         /// The property or node.
         field: &'static str,
+        /// Why not, and what to do.
+        instead: &'static str,
+    },
+    /// The id that the manifest asks for is another one than the partition gets.
+    OtherId {
+        /// The id that it gets.
+        given: EndpointId,
     },
     /// A property or a node is there twice.
     Twice {
@@ -134,9 +141,14 @@ impl fmt::Display for ManifestError {
             Self::UnknownField { node, field } => {
                 write!(f, "\"{field}\" in \"{node}\" is not a field that exists; correct or remove it")
             }
-            Self::Unsupported { node, field } => {
-                write!(f, "\"{field}\" in \"{node}\" is a field of FF-A that is not served; remove it")
+            Self::Unsupported { node, field, instead } => {
+                write!(f, "\"{field}\" in \"{node}\" is not served: {instead}")
             }
+            Self::OtherId { given } => write!(
+                f,
+                "\"id\" has to be {given}, which the place of the partition in the SPMC manifest gives it, or be \
+                 left out"
+            ),
             Self::Twice { node, field } => {
                 write!(f, "\"{field}\" is in \"{node}\" twice; remove one")
             }

@@ -16,6 +16,8 @@ mod check;
 mod error;
 mod package;
 mod partition;
+mod regions;
+mod services;
 mod spmc;
 mod tree;
 mod validate;
@@ -24,8 +26,12 @@ pub use check::check_partition;
 pub use error::{ManifestError, Name};
 pub use package::Package;
 pub use partition::{
-    DeviceInterrupt, DeviceRegion, MAX_DEVICE_REGIONS, MAX_INTERRUPTS, MAX_MEMORY_REGIONS, MAX_UUIDS,
-    ManagedExitLine, MemoryRegion, Messaging, NsInterruptsAction, OtherSecureInterruptsAction,
-    PartitionManifest, RegionAttributes, RxTxBuffers, VmAvailability,
+    AbortAction, ManagedExitLine, NsInterruptsAction, OtherSecureInterruptsAction, PartitionManifest,
+    SriPolicy, VmAvailability,
 };
+pub use regions::{
+    DeviceInterrupt, DeviceRegion, MAX_DEVICE_REGIONS, MAX_INTERRUPTS, MAX_MEMORY_REGIONS, MemoryRegion,
+    RegionAttributes, RxTxBuffers,
+};
+pub use services::{MAX_UUIDS, Messaging};
 pub use spmc::{MAX_REGIONS, PartitionEntry, SpmcManifest};

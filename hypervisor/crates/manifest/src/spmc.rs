@@ -23,11 +23,21 @@ const ATTRIBUTE: Fields = Fields {
     nodes: &[],
     unserved: &[],
 };
-const HYPERVISOR: Fields = Fields { properties: &["compatible"], nodes: &[], unserved: &[] };
+const HYPERVISOR: Fields = Fields {
+    properties: &["compatible"],
+    nodes: &[],
+    unserved: &[("ffa_tee_enabled", "it is for a hypervisor of the normal world; remove it")],
+};
 const VM: Fields = Fields {
     properties: &["is_ffa_partition", "debug_name", "load_address", "vcpu_count", "mem_size"],
     nodes: &[],
-    unserved: &["smc_whitelist", "smc_whitelist_permissive"],
+    unserved: &[
+        ("smc_whitelist", "a partition calls the SPMC only, and nothing is passed on to EL3; remove it"),
+        (
+            "smc_whitelist_permissive",
+            "a partition calls the SPMC only, and nothing is passed on to EL3; remove it",
+        ),
+    ],
 };
 const CPUS: Fields = Fields { properties: &["#address-cells", "#size-cells"], nodes: &[], unserved: &[] };
 const CPU: Fields =
@@ -109,6 +119,13 @@ impl SpmcManifest {
             match node.name() {
                 "attribute" | "hypervisor" | "cpus" => {}
                 memory if memory.starts_with("memory@") => manifest.add_memory(&node)?,
+                other if other.starts_with("interrupt-controller") => {
+                    return Err(ManifestError::Unsupported {
+                        node: root.label(),
+                        field: "interrupt-controller",
+                        instead: "the SPMC is built for its board and knows where the GIC is; remove it",
+                    });
+                }
                 other => {
                     return Err(ManifestError::UnknownField { node: root.label(), field: name(other) });
                 }
@@ -166,6 +183,13 @@ impl SpmcManifest {
             "memory" => (AddressSpace::Secure, &mut self.secure_memory),
             "ns-memory" => (AddressSpace::NonSecure, &mut self.non_secure_memory),
             "device-memory" => (AddressSpace::Secure, &mut self.device_memory),
+            "ns-device-memory" => {
+                return Err(ManifestError::Unsupported {
+                    node: node.label(),
+                    field: "ns-device-memory",
+                    instead: "partitions can have Secure devices only; remove the node",
+                });
+            }
             _ => {
                 return Err(node.bad("device_type", "\"memory\", \"ns-memory\" or \"device-memory\""));
             }

@@ -2,6 +2,7 @@
 
 use fdt::Fdt;
 use fdt::node::FdtNode;
+use tantalum_types::RangeError;
 
 use crate::error::{ManifestError, Name, name};
 use crate::validate::validate;
@@ -34,8 +35,8 @@ pub(crate) struct Fields {
     pub properties: &'static [&'static str],
     /// Nodes that are read, each at most once.
     pub nodes: &'static [&'static str],
-    /// Properties and nodes that exist but are not served.
-    pub unserved: &'static [&'static str],
+    /// Properties and nodes that exist but are not served, and what to do instead.
+    pub unserved: &'static [(&'static str, &'static str)],
 }
 
 /// Is one node.
@@ -96,8 +97,8 @@ impl<'b, 'a: 'b> Node<'b, 'a> {
         if known.contains(&found) {
             return Ok(());
         }
-        match fields.unserved.iter().find(|field| **field == found) {
-            Some(field) => Err(ManifestError::Unsupported { node: self.label(), field }),
+        match fields.unserved.iter().find(|(field, _)| *field == found) {
+            Some((field, instead)) => Err(ManifestError::Unsupported { node: self.label(), field, instead }),
             None => Err(ManifestError::UnknownField { node: self.label(), field: name(found) }),
         }
     }
@@ -114,6 +115,24 @@ impl<'b, 'a: 'b> Node<'b, 'a> {
     /// Returns the error for a property `field` that should be there.
     pub(crate) fn missing(&self, field: &'static str) -> ManifestError {
         ManifestError::MissingField { node: self.label(), field }
+    }
+
+    /// Returns the error for a property `field` that with its size is no range.
+    pub(crate) fn bad_range(&self, field: &'static str, reason: RangeError) -> ManifestError {
+        ManifestError::BadRange { node: self.label(), field, reason }
+    }
+
+    /// Checks that `compatible` is `value`.
+    ///
+    /// # Errors
+    /// Says so, in the words of `expected`, if it is not.
+    pub(crate) fn check_compatible(&self, value: &str, expected: &'static str) -> Result<(), ManifestError> {
+        if self.text("compatible")? == Some(value) { Ok(()) } else { Err(self.bad("compatible", expected)) }
+    }
+
+    /// Tells whether the property `field` is there.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.value(field).is_some()
     }
 
     fn value(&self, field: &str) -> Option<&'a [u8]> {

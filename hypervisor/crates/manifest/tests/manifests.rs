@@ -10,15 +10,15 @@
 
 use proptest::prelude::*;
 use tantalum_manifest::{
-    ManagedExitLine, ManifestError, NsInterruptsAction, OtherSecureInterruptsAction, PartitionManifest,
-    SpmcManifest, check_partition,
+    AbortAction, ManagedExitLine, ManifestError, NsInterruptsAction, OtherSecureInterruptsAction,
+    PartitionManifest, SpmcManifest, SriPolicy, check_partition,
 };
 use tantalum_sim::dtb::{Flag, Node};
 use tantalum_sim::manifests::{
-    DEVICE_BASE, NON_SECURE_BASE, PARTITION_SIZE, SPMC_BASE, partition, partition_base, partition_uuid, spmc,
-    uuid_cells,
+    DEVICE_BASE, NON_SECURE_BASE, PARTITION_SIZE, SPMC_BASE, device_regions, memory_regions, partition,
+    partition_base, partition_uuid, region, rx_tx, spmc, uart, uuid_cells,
 };
-use tantalum_types::{Address, AddressSpace, Pa, PageRange, PartitionIndex};
+use tantalum_types::{Address, AddressSpace, EndpointId, Pa, PageRange, PartitionIndex, Uuid};
 
 fn parse(tree: &Node) -> Result<PartitionManifest, ManifestError> {
     PartitionManifest::parse(&tree.to_blob())
@@ -63,28 +63,6 @@ fn bad_spmc(edit: impl FnOnce(&mut Node)) -> String {
         Ok(manifest) => panic!("accepted: {manifest:?}"),
         Err(error) => error.to_string(),
     }
-}
-
-fn memory_regions(regions: impl IntoIterator<Item = Node>) -> Node {
-    regions.into_iter().fold(
-        Node::new("memory-regions").with("compatible", "arm,ffa-manifest-memory-regions"),
-        Node::with_node,
-    )
-}
-
-fn device_regions(regions: impl IntoIterator<Item = Node>) -> Node {
-    regions.into_iter().fold(
-        Node::new("device-regions").with("compatible", "arm,ffa-manifest-device-regions"),
-        Node::with_node,
-    )
-}
-
-fn region(name: &str, base: u64, pages: u32, attributes: u32) -> Node {
-    Node::new(name).with("base-address", base).with("pages-count", pages).with("attributes", attributes)
-}
-
-fn uart() -> Node {
-    region("uart", DEVICE_BASE, 1, 3).with("interrupts", [40_u32, 0x900])
 }
 
 // --- The SPMC's manifest
@@ -195,7 +173,8 @@ fn refuses_wrong_memory() {
     // One world's RAM by the other's number is the same RAM on many machines.
     says(&add("ns-memory", reg(0x0eff_f000, 0x1000)), &["ns-memory", "overlaps"]);
     says(&add("device-memory", reg(0x0eff_f000, 0x1000)), &["device-memory", "overlaps"]);
-    says(&add("ns-device-memory", reg(0, 0x1000)), &["device_type"]);
+    says(&add("ns-device-memory", reg(0, 0x1000)), &["ns-device-memory", "Secure devices", "remove"]);
+    says(&add("ram", reg(0, 0x1000)), &["device_type"]);
     says(&add("memory", reg(0x0100_0000, 0x800)), &["reg", "4 KiB"]);
     says(&add("memory", reg(0x0100_0000, 0)), &["reg"]);
     says(&add("memory", reg(0, 0x1000)[..12].into()), &["reg", "pairs"]);
@@ -222,6 +201,8 @@ fn reads_a_partition_manifest() {
     assert_eq!(manifest.other_secure_interrupts_action, OtherSecureInterruptsAction::Signaled);
     assert_eq!((manifest.managed_exit, manifest.boot_info_register), (None, Some(0)));
     assert!(!manifest.notification_support && !manifest.cpu_off_message);
+    assert_eq!((manifest.id, manifest.sri_policy), (None, SriPolicy::default()));
+    assert_eq!((manifest.abort_action, manifest.lifecycle_support), (AbortAction::Stop, false));
     assert!(manifest.rx_tx.is_none() && manifest.memory_regions.is_empty());
     assert!(manifest.device_regions.is_empty());
 }
@@ -243,7 +224,13 @@ fn reads_every_choice() {
         tree.set("compatible", "arm,ffa-manifest-1.1");
         tree.set("uuid", [a, b, c, d, e, f, g, h]);
         tree.set("load-address", partition_base(1));
+        tree.set("ffa-version", 0x1_0002_u32);
         tree.set("messaging-method", 0x607_u32);
+        tree.set("id", 0x8002_u32);
+        tree.set("sri-interrupts-policy", 3_u32);
+        tree.set("abort-action", 2_u32);
+        tree.set("lifecycle-support", Flag);
+        tree.set("time-slice-mem", Flag);
         tree.set("ns-interrupts-action", 1_u32);
         tree.set("managed-exit", Flag);
         tree.set("managed-exit-virq", Flag);
@@ -262,6 +249,9 @@ fn reads_every_choice() {
     assert_eq!(manifest.managed_exit, Some(ManagedExitLine::Irq));
     assert!(manifest.notification_support && manifest.cpu_off_message);
     assert!(manifest.vm_availability.created && manifest.vm_availability.destroyed);
+    assert_eq!(manifest.id, Some(EndpointId::new(0x8002)));
+    assert_eq!(manifest.sri_policy, SriPolicy { while_waiting: true, entering_waiting: true });
+    assert_eq!((manifest.abort_action, manifest.lifecycle_support), (AbortAction::Restart, true));
     assert_eq!((manifest.boot_info_register, manifest.boot_order), (Some(3), None));
     assert_eq!((manifest.name.as_str(), manifest.entry_point_offset), ("", 0));
 
@@ -323,16 +313,171 @@ fn names_the_field_that_does_not_exist() {
 
 #[test]
 fn names_the_field_that_is_not_served() {
-    for field in
-        ["id", "auxiliary-id", "image-uuid", "sri-interrupts-policy", "abort-action", "time-slice-mem"]
-    {
-        says(&bad(|tree| tree.set(field, 1_u32)), &[field, "not served"]);
+    for (field, advice) in [
+        ("auxiliary-id", "one id"),
+        ("image-uuid", "FF-A 1.3"),
+        ("rx-tx-buffer", "rx_tx-info"),
+        ("run-time-model", "ns-interrupts-action"),
+        ("has-primary-scheduler", "normal world"),
+        ("stream-endpoint-ids", "SMMU"),
+        ("live-activation-support", "FF-A 1.3"),
+        ("live-activation-register", "FF-A 1.3"),
+    ] {
+        says(&bad(|tree| tree.set(field, 1_u32)), &[field, "not served", advice]);
     }
-    says(&bad(|tree| tree.at("boot-info").set("hob_list", Flag)), &["hob_list", "not served"]);
-    let smmu = uart().with("smmu-id", 0_u32);
-    says(&bad(|tree| tree.add(device_regions([smmu]))), &["smmu-id", "not served"]);
-    let streams = region("a", partition_base(1), 1, 3).with("stream-ids", 0_u32);
-    says(&bad(|tree| tree.add(memory_regions([streams]))), &["stream-ids", "not served"]);
+    says(&bad(|tree| tree.add(Node::new("live-state-buffer-info"))), &["live-state-buffer-info", "FF-A 1.3"]);
+    says(&bad(|tree| tree.at("boot-info").set("hob_list", Flag)), &["hob_list", "not served", "remove"]);
+    for field in ["smmu-id", "stream-ids"] {
+        let device = uart().with(field, 0_u32);
+        says(&bad(|tree| tree.add(device_regions([device]))), &[field, "\"uart\"", "SMMU", "remove"]);
+    }
+    for field in ["smmu-id", "stream-ids", "stream-ids-access-permissions"] {
+        let memory = region("a", partition_base(1), 1, 3).with(field, 0_u32);
+        says(&bad(|tree| tree.add(memory_regions([memory]))), &[field, "\"a\"", "SMMU", "remove"]);
+    }
+}
+
+#[test]
+fn names_the_field_of_the_spmc_manifest_that_is_not_served() {
+    for field in ["smc_whitelist", "smc_whitelist_permissive"] {
+        let message = bad_spmc(|tree| tree.at("hypervisor/vm1").set(field, 1_u32));
+        says(&message, &[field, "\"vm1\"", "not served", "EL3", "remove"]);
+    }
+    says(
+        &bad_spmc(|tree| tree.add(Node::new("interrupt-controller@8000000"))),
+        &["interrupt-controller", "not served", "remove"],
+    );
+    says(
+        &bad_spmc(|tree| tree.at("hypervisor").set("ffa_tee_enabled", Flag)),
+        &["ffa_tee_enabled", "remove"],
+    );
+}
+
+#[test]
+fn services_have_their_own_messages() {
+    let [a, b, c, d] = uuid_cells(partition_uuid(7));
+    let [e, f, g, h] = uuid_cells(partition_uuid(8));
+    let both = [a, b, c, d, e, f, g, h];
+    let manifest = good(|tree| {
+        tree.set("uuid", both);
+        tree.set("messaging-method", [1_u32, 6]);
+    });
+    let methods: Vec<_> = manifest.services().map(|(uuid, messaging)| (*uuid, messaging.indirect)).collect();
+    assert_eq!(methods, [(partition_uuid(7), false), (partition_uuid(8), true)]);
+    assert!(manifest.messaging.receives_direct && manifest.messaging.indirect);
+    let of = |index| manifest.messaging_of(&partition_uuid(index));
+    assert!(!of(7).unwrap().sends_direct && of(8).unwrap().sends_direct);
+    assert_eq!(of(9), None);
+    assert_eq!(manifest.messaging_of(&Uuid::nil()), Some(manifest.messaging));
+
+    // One method counts for all; otherwise there is one for each.
+    let manifest = good(|tree| tree.set("uuid", both));
+    assert!(manifest.services().all(|(_, messaging)| messaging.receives_direct && messaging.sends_direct));
+    let uneven = |uuids: Vec<u32>, methods: Vec<u32>| {
+        let bytes = |cells: Vec<u32>| cells.into_iter().flat_map(u32::to_be_bytes).collect::<Vec<u8>>();
+        bad(|tree| {
+            tree.set("uuid", bytes(uuids));
+            tree.set("messaging-method", bytes(methods));
+        })
+    };
+    let third = uuid_cells(partition_uuid(9));
+    says(&uneven([&both[..], &third].concat(), vec![3, 3]), &["messaging-method", "cell for each"]);
+    says(&uneven(both.into(), vec![3, 3, 3]), &["messaging-method", "cell for each"]);
+    says(&uneven(both.into(), vec![3, 8]), &["messaging-method", "bits"]);
+    says(&uneven(both.into(), vec![]), &["messaging-method", "one cell for all"]);
+}
+
+/// Returns a manifest that has its services as nodes.
+fn with_services(services: impl IntoIterator<Item = Node>) -> Node {
+    let mut tree = partition(1, "second", 1);
+    tree.set("compatible", "arm,ffa-manifest-1.1");
+    tree.remove("uuid");
+    tree.remove("messaging-method");
+    let node = Node::new("services").with("compatible", "arm,ffa-manifest-services");
+    tree.add(services.into_iter().fold(node, Node::with_node));
+    tree
+}
+
+fn service(name: &str, uuid: &str, method: u32) -> Node {
+    Node::new(name).with("uuid", uuid).with("messaging-method", method)
+}
+
+#[test]
+fn reads_services_as_nodes() {
+    const FIRST: &str = "fef7ffd1-e415-4628-a04e-bd4974da1a8e";
+    const SECOND: &str = "B4B5671E-4A90-4FE1-B81F-FB13DAE1DACB";
+    let tree = with_services([
+        service("log", FIRST, 1).with("description", "what it does"),
+        service("keys", SECOND, 6),
+    ]);
+    let manifest = parse(&tree).unwrap();
+    let uuids: Vec<_> = manifest.uuids.iter().map(ToString::to_string).collect();
+    assert_eq!(uuids, [FIRST, &SECOND.to_lowercase()]);
+    assert!(manifest.methods[0].receives_direct && !manifest.methods[0].indirect);
+    assert!(manifest.methods[1].indirect && manifest.messaging.receives_direct);
+
+    let wrong = |services: Vec<Node>| parse(&with_services(services)).unwrap_err().to_string();
+    says(&wrong(vec![]), &["services", "missing"]);
+    says(&wrong(vec![service("log", "fef7ffd1", 1)]), &["uuid", "\"log\"", "text like"]);
+    let braces = format!("{{{FIRST}}}");
+    says(&wrong(vec![service("log", &braces, 1)]), &["uuid", "\"log\"", "text like"]);
+    says(&wrong(vec![service("log", &FIRST.replace('f', "g"), 1)]), &["uuid", "text like"]);
+    says(&wrong(vec![service("log", &Uuid::nil().to_string(), 1)]), &["uuid", "not nil"]);
+    says(&wrong(vec![service("a", FIRST, 1), service("b", FIRST, 1)]), &["uuid", "\"b\"", "different"]);
+    says(&wrong(vec![service("log", FIRST, 8)]), &["messaging-method", "\"log\"", "bits"]);
+    says(&wrong(vec![Node::new("log").with("uuid", FIRST)]), &["messaging-method", "\"log\"", "missing"]);
+    says(&wrong(vec![Node::new("log").with("messaging-method", 1_u32)]), &["uuid", "\"log\"", "missing"]);
+    says(&wrong(vec![service("log", FIRST, 1).with("uid", 1_u32)]), &["\"uid\"", "\"log\""]);
+    let five = (0..5).map(|index| service(&format!("s{index}"), &partition_uuid(index).to_string(), 1));
+    says(&wrong(five.collect()), &["uuid", "at most 4"]);
+    let mut both = tree.clone();
+    both.set("messaging-method", 1_u32);
+    says(&parse(&both).unwrap_err().to_string(), &["messaging-method", "left out", "services"]);
+    let mut other = tree.clone();
+    other.at("services").remove("compatible");
+    says(&parse(&other).unwrap_err().to_string(), &["compatible", "services"]);
+}
+
+#[test]
+fn a_partition_has_what_its_version_has() {
+    let versioned = |version: u32, edit: fn(&mut Node)| {
+        let mut tree = partition(1, "second", 1);
+        tree.set("ffa-version", version);
+        edit(&mut tree);
+        parse(&tree).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let direct2 = |tree: &mut Node| tree.set("messaging-method", 0x200_u32);
+    let indirect = |tree: &mut Node| tree.set("messaging-method", 4_u32);
+    let notifications = |tree: &mut Node| tree.set("notification-support", Flag);
+    says(&versioned(0x1_0001, direct2).unwrap_err(), &["ffa-version", "0x00010002", "messaging-method"]);
+    says(&versioned(0x1_0000, indirect).unwrap_err(), &["ffa-version", "0x00010001", "messaging-method"]);
+    says(&versioned(0x1_0000, notifications).unwrap_err(), &["ffa-version", "notification-support"]);
+    assert_eq!(versioned(0x1_0002, direct2), Ok(()));
+    assert_eq!(versioned(0x1_0001, indirect), Ok(()));
+    assert_eq!(versioned(0x1_0001, notifications), Ok(()));
+    // It is answered with what the SPMC speaks.
+    assert_eq!(versioned(0x1_0003, direct2), Ok(()));
+}
+
+#[test]
+fn where_it_was_loaded_stands_in_for_its_address() {
+    let loaded = PageRange::from_size(Pa::secure(partition_base(1)), PARTITION_SIZE).unwrap();
+    let mut tree = partition(1, "second", 1);
+    tree.remove("load-address");
+    tree.remove("mem-size");
+    tree.add(memory_regions([Node::new("a")
+        .with("load-address-relative-offset", 0x5000_u32)
+        .with("pages-count", 1_u32)
+        .with("attributes", 3_u32)]));
+    let manifest = PartitionManifest::parse_loaded(&tree.to_blob(), &loaded).unwrap();
+    assert_eq!(manifest.memory, loaded);
+    assert_eq!(manifest.memory_regions[0].range.start(), Pa::secure(partition_base(1) + 0x5000));
+    assert_eq!(check_partition(&good_spmc(), index(1), [], &manifest), Ok(()));
+    // What it says itself counts, so that a contradiction is found.
+    tree.set("mem-size", 0x8_0000_u32);
+    let manifest = PartitionManifest::parse_loaded(&tree.to_blob(), &loaded).unwrap();
+    let error = check_partition(&good_spmc(), index(1), [], &manifest).unwrap_err().to_string();
+    says(&error, &["mem-size", "mem_size"]);
 }
 
 #[test]
@@ -366,6 +511,12 @@ fn names_the_value_that_is_wrong() {
     says(&set("gp-register-num", 4), &["gp-register-num", "0 to 3"]);
     says(&set("power-management-messages", 2), &["power-management-messages", "CPU_OFF"]);
     says(&set("vm-availability-messages", 4), &["vm-availability-messages"]);
+    says(&set("id", 0x1_8002), &["id", "0x8001"]);
+    says(&set("id", 1), &["id", "Secure"]);
+    says(&set("sri-interrupts-policy", 4), &["sri-interrupts-policy", "bits 0 and 1"]);
+    says(&set("abort-action", 4), &["abort-action", "restart"]);
+    says(&set("lifecycle-support", 1), &["lifecycle-support", "without a value"]);
+    says(&set("time-slice-mem", 1), &["time-slice-mem", "without a value"]);
     says(&set("uuid", 1), &["uuid", "four cells"]);
     says(&bad(|tree| tree.set("managed-exit", Flag)), &["ns-interrupts-action", "managed exit"]);
     says(&bad(|tree| tree.set("managed-exit-virq", Flag)), &["ns-interrupts-action", "managed exit"]);
@@ -396,13 +547,9 @@ fn reads_regions() {
             region("code", base + 0x8000, 2, 5),
             region("shared", NON_SECURE_BASE, 16, 11),
         ]));
-        tree.add(
-            Node::new("rx_tx-info")
-                .with("compatible", "arm,ffa-manifest-rx_tx-buffer")
-                .with("rx-buffer", 1_u32)
-                .with("tx-buffer", 2_u32),
-        );
-        tree.add(device_regions([uart().with("exclusive-access", Flag)]));
+        tree.add(rx_tx(1, 2));
+        let uart = uart().with("exclusive-access", Flag).with("interrupts-target", [40_u32, 0, 3]);
+        tree.add(device_regions([uart]));
     });
     let [rx, tx, code, shared] = manifest.memory_regions.as_slice() else { panic!("{manifest:?}") };
     assert_eq!((rx.name.as_str(), rx.range.start()), ("rx", Pa::secure(base + 0x4000)));
@@ -416,6 +563,7 @@ fn reads_regions() {
     assert!(uart.exclusive && uart.attributes.write);
     let [interrupt] = uart.interrupts.as_slice() else { panic!("{uart:?}") };
     assert_eq!((interrupt.intid, interrupt.priority, interrupt.level), (40, 0, false));
+    assert_eq!(interrupt.target, Some(3));
     assert_eq!(check_partition(&good_spmc(), index(1), [], &manifest), Ok(()));
 }
 
@@ -452,6 +600,13 @@ fn names_the_region_that_is_wrong() {
     says(&device(uart().with("interrupts", [40_u32, 0x1900])), &["interrupts", "type"]);
     says(&device(uart().with("interrupts", [40_u32, 0x800])), &["interrupts", "secure"]);
     says(&device(uart().with("interrupts", [40_u32, 0x900, 40, 0x900])), &["interrupts", "once"]);
+    let target = |cells: [u32; 3]| uart().with("interrupts-target", cells);
+    says(&device(target([41, 0, 1])), &["interrupts-target", "\"uart\"", "ids that \"interrupts\" has"]);
+    says(&device(uart().with("interrupts-target", [40_u32, 0])), &["interrupts-target", "triples"]);
+    let twice = uart().with("interrupts-target", [40_u32, 0, 1, 40, 0, 2]);
+    says(&device(twice), &["interrupts-target", "once"]);
+    let private = target([20, 0, 1]).with("interrupts", [20_u32, 0x500]);
+    says(&device(private), &["interrupts-target", "private"]);
     let five: [u32; 10] = core::array::from_fn(|i| if i % 2 == 0 { 40 + i as u32 } else { 0x900 });
     says(&device(uart().with("interrupts", five)), &["interrupts", "at most 4"]);
     says(&bad(|tree| tree.add(device_regions([]))), &["device-regions", "left out"]);
@@ -463,12 +618,7 @@ fn names_the_message_buffer_that_is_wrong() {
     let with = |rx: Node, tx: Node, handles: [u32; 2]| {
         bad(|tree| {
             tree.add(memory_regions([rx.with("phandle", 1_u32), tx.with("phandle", 2_u32)]));
-            tree.add(
-                Node::new("rx_tx-info")
-                    .with("compatible", "arm,ffa-manifest-rx_tx-buffer")
-                    .with("rx-buffer", handles[0])
-                    .with("tx-buffer", handles[1]),
-            );
+            tree.add(rx_tx(handles[0], handles[1]));
         })
     };
     let rx = || region("rx", base, 1, 1);
@@ -567,6 +717,8 @@ fn regions_are_nobody_elses() {
 
     let device = |regions: Vec<Node>| clash(|_| {}, |tree| tree.add(device_regions(regions)));
     says(&device(vec![region("rtc", DEVICE_BASE + 0x1000, 1, 3)]), &["\"rtc\"", "device-memory"]);
+    let nowhere = uart().with("interrupts-target", [40_u32, 0, 4]);
+    says(&device(vec![nowhere]), &["interrupts-target", "\"uart\"", "CPU"]);
     says(&device(vec![uart(), region("again", DEVICE_BASE, 1, 3)]), &["\"uart\"", "again"]);
     let exclusive = || device_regions([region("uart", DEVICE_BASE, 1, 3).with("exclusive-access", Flag)]);
     let open = || device_regions([region("uart", DEVICE_BASE, 1, 3)]);
@@ -578,6 +730,9 @@ fn regions_are_nobody_elses() {
 
 #[test]
 fn what_names_a_partition_is_unique() {
+    says(&clash(|_| {}, |tree| tree.set("id", 0x8001_u32)), &["id", "0x8002", "left out"]);
+    let mine = good(|tree| tree.set("id", 0x8002_u32));
+    assert_eq!(check_partition(&good_spmc(), index(1), [], &mine), Ok(()));
     let uuid = uuid_cells(partition_uuid(0));
     says(&clash(|_| {}, |tree| tree.set("uuid", uuid)), &["uuid", "first", "unique"]);
     says(&clash(|_| {}, |tree| tree.set("boot-order", 0_u32)), &["boot-order", "first", "unique"]);
@@ -676,13 +831,11 @@ fn rich() -> Vec<u8> {
         region("rx", base, 1, 1).with("phandle", 1_u32),
         region("tx", base + 0x1000, 1, 3).with("phandle", 2_u32),
     ]));
-    tree.add(
-        Node::new("rx_tx-info")
-            .with("compatible", "arm,ffa-manifest-rx_tx-buffer")
-            .with("rx-buffer", 1_u32)
-            .with("tx-buffer", 2_u32),
-    );
-    tree.add(device_regions([uart()]));
+    tree.add(rx_tx(1, 2));
+    tree.add(device_regions([uart().with("interrupts-target", [40_u32, 0, 1])]));
+    tree.set("sri-interrupts-policy", 1_u32);
+    tree.set("abort-action", 1_u32);
+    tree.set("id", 0x8002_u32);
     tree.to_blob()
 }
 

@@ -1,16 +1,26 @@
 //! Secure interrupts in the GICv3. TF-A has initialised it; what is done here is for one interrupt at a time.
+//!
+//! The lock is for registers that several interrupts share. Whoever has it runs with every interrupt masked and waits
+//! for nobody, and an interrupt is taken and ended without it.
 
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicCpuInterface, GicError, GicV3, Group, SecureIntGroup};
 use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
 use spin::Mutex;
+use tantalum_aarch64::{gic, timer};
 use tantalum_hal::{InterruptSetting, Trigger};
 use tantalum_types::{CpuIndex, MAX_CPUS};
 
 use crate::board;
 
+/// The SGI by which processing elements call each other to the SPMC. TF-A gives 8 to 15 to Secure Group 1.
+pub(crate) const KICK: u32 = 9;
+
 /// The highest priority of secure interrupts for partitions: of the Secure half, below what EL3 may use.
 const PRIORITY: u8 = 0x40;
+
+/// The priority of what the SPMC raises for itself, above those.
+const OWN_PRIORITY: u8 = 0x20;
 
 /// The priority of an SGI that is given to the normal world: what Linux gives to its own interrupts, as the Secure
 /// world sees it.
@@ -35,11 +45,42 @@ pub(crate) unsafe fn start() {
     }
 }
 
+/// Sets up, on this processing element, which is `cpu`, the interrupts that the SPMC raises for itself.
+pub(crate) fn start_cpu(cpu: CpuIndex) {
+    for intid in [KICK, timer::INTID] {
+        with_gic(intid, |gic, id| {
+            let element = Some(cpu.get());
+            gic.enable_interrupt(id, element, false)?;
+            gic.set_group(id, element, Group::Secure(SecureIntGroup::Group1S))?;
+            gic.set_interrupt_priority(id, element, OWN_PRIORITY)?;
+            if !id.is_sgi() {
+                gic.set_trigger(id, element, arm_gic::Trigger::Level)?;
+            }
+            gic.enable_interrupt(id, element, true)
+        });
+    }
+}
+
 /// Acknowledges the pending secure interrupt of the highest priority and drops the running priority; it stays active.
 pub(crate) fn take() -> Option<u32> {
-    let intid = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?;
-    GicCpuInterface::end_interrupt(intid, InterruptGroup::Group1);
-    Some(intid.into())
+    let id = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?;
+    let intid = u32::from(id);
+    // The others say that nothing is to be done here: nothing was acknowledged.
+    known(intid)?;
+    GicCpuInterface::end_interrupt(id, InterruptGroup::Group1);
+    Some(intid)
+}
+
+/// Deactivates an interrupt: a private one of this processing element, which is `cpu`, or a shared one.
+pub(crate) fn end(cpu: CpuIndex, intid: u32) {
+    if known(intid).is_none() {
+        return;
+    }
+    // SAFETY: the registers are mapped since `start`; each bit that is written as one ends the activity of one
+    // interrupt and no other, so nothing of it conflicts with what is done under the lock.
+    unsafe {
+        gic::deactivate(board::GIC_DISTRIBUTOR, board::GIC_REDISTRIBUTORS, cpu, intid);
+    }
 }
 
 /// Sets up an interrupt, which is private to `cpu` or shared.
@@ -51,6 +92,7 @@ pub(crate) fn configure(cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
 pub(crate) fn donate_sgi(cpu: CpuIndex, sgi: u32) {
     with_gic(sgi, |gic, id| {
         let element = Some(cpu.get());
+        gic.enable_interrupt(id, element, false)?;
         gic.set_group(id, element, Group::Group1NS)?;
         gic.set_interrupt_priority(id, element, NON_SECURE_PRIORITY)?;
         gic.enable_interrupt(id, element, true)
@@ -89,7 +131,10 @@ fn configure_in(
         Trigger::Edge => arm_gic::Trigger::Edge,
         Trigger::Level => arm_gic::Trigger::Level,
     };
-    gic.set_trigger(intid, element, trigger)?;
+    // An SGI is a change by nature.
+    if !intid.is_sgi() {
+        gic.set_trigger(intid, element, trigger)?;
+    }
     if !intid.is_private() {
         // The affinity of a processing element is its index.
         gic.distributor().set_routing(intid, Some(setting.target.get() as u64))?;

@@ -3,8 +3,10 @@
 use spin::RwLock;
 use tantalum_aarch64::stage1::{self, Contents, Region};
 use tantalum_aarch64::tables::TablePool;
-use tantalum_aarch64::{gic, memory, smc, timer, tlb};
-use tantalum_hal::{AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+use tantalum_aarch64::{cache, gic, memory, smc, timer, tlb};
+use tantalum_hal::{
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId,
+};
 use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, Ipa, Pa, PageRange};
 
 use crate::board::{NORMAL_WORLD_MEMORY, PARTITION_MEMORY, WrongMemory};
@@ -34,6 +36,11 @@ impl<const TABLES: usize> QemuVirt<TABLES> {
     pub unsafe fn start(&self) {
         // SAFETY: passed on to our caller.
         unsafe { interrupts::start() };
+    }
+
+    /// Takes the interrupts of this processing element, which is `cpu`, into use, each time it has been turned on.
+    pub fn start_cpu(&self, cpu: CpuIndex) {
+        interrupts::start_cpu(cpu);
     }
 
     /// Adds RAM of the normal world, so that it can be read and written from now on.
@@ -106,6 +113,17 @@ impl<const TABLES: usize> PhysicalMemory for QemuVirt<TABLES> {
     }
 }
 
+impl<const TABLES: usize> CodeMemory for QemuVirt<TABLES> {
+    fn publish(&self, range: &PageRange<Pa>) {
+        // What cannot be reached was not written either.
+        if self.reach(range.start(), range.size()).is_ok() {
+            // SAFETY: the memory is mapped at its own address.
+            unsafe { cache::clean_and_invalidate(&(range.start().raw()..range.end())) };
+            cache::invalidate_instruction_caches();
+        }
+    }
+}
+
 impl<const TABLES: usize> TableMemory for QemuVirt<TABLES> {
     fn page_count(&self) -> usize {
         self.tables.page_count()
@@ -147,8 +165,8 @@ impl<const TABLES: usize> Platform for QemuVirt<TABLES> {
         interrupts::take()
     }
 
-    fn end_interrupt(&self, _cpu: CpuIndex, intid: u32) {
-        gic::deactivate(intid);
+    fn end_interrupt(&self, cpu: CpuIndex, intid: u32) {
+        interrupts::end(cpu, intid);
     }
 
     fn configure_interrupt(&self, cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
@@ -167,7 +185,7 @@ impl<const TABLES: usize> Platform for QemuVirt<TABLES> {
         gic::raise_secure_sgi(Self::KICK, cpu);
     }
 
-    const KICK: u32 = 9;
+    const KICK: u32 = interrupts::KICK;
 
     const TIMER: u32 = timer::INTID;
 

@@ -1,10 +1,11 @@
 //! Direct requests and responses (FF-A 1.2, chapter 7).
 
 use tantalum_ffa::{Call, DirectMessage, Status};
-use tantalum_hal::{Action, Entry};
+use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{Origin, RunModel};
 
@@ -48,17 +49,17 @@ impl Spmc {
             // The normal world is never the servant of a partition.
             return Err(Status::InvalidParameters);
         }
-        if !caller.partition.manifest().messaging.sends_direct {
+        if !caller.partition.manifest().messaging.sends_direct || cpu.going_off.is_some() {
             return Err(Status::Denied);
         }
         let (partition, callee) = self.receiver(cpu, message.receiver)?;
-        let action = self.enter(cpu, callee, Origin::Partition(caller.id), message).map_err(|status| {
+        // Nobody else changes the state of an execution context that runs here, or waits for what runs here.
+        caller.vcpu()?.block(callee, Cycle::DirectRequest)?;
+        self.enter(cpu, callee, Origin::Partition(caller.id), message).map_err(|status| {
+            let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(callee));
             let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
             if cycle { Status::Denied } else { status }
-        })?;
-        // Nobody else changes the state of an execution context that runs here.
-        caller.vcpu()?.block(callee)?;
-        Ok(action)
+        })
     }
 
     /// Carries the answer of the execution context that runs to whoever asked it.
@@ -71,16 +72,20 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         message: &DirectMessage,
+        platform: &impl Platform,
     ) -> Result<Action, Status> {
-        if message.sender != caller.partition.id() || message.framework.is_some() {
+        if message.sender != caller.partition.id() {
             return Err(Status::InvalidParameters);
         }
+        if message.framework.is_some() {
+            return self.framework_response(cpu, caller, message, platform);
+        }
+        self.prepare_to_wait(cpu, caller, platform, |vcpu| {
+            vcpu.asked_by(message.receiver, Cycle::DirectResponse).map(|_| ())
+        })?;
         let origin = caller.vcpu()?.respond(message.receiver)?;
         let registers = Call::DirectResponse(*message).encode();
-        Ok(match origin {
-            Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
-            Origin::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
-        })
+        Ok(self.answer_origin(cpu, origin, caller.id, registers))
     }
 
     /// Returns the partition `id` and the execution context of it that serves requests on this processing
@@ -108,9 +113,19 @@ impl Spmc {
         message: &DirectMessage,
     ) -> Result<Action, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
+        let model = RunModel::DirectRequest { origin };
         let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
-        vcpu.enter(RunModel::DirectRequest { origin })?;
+        let entered = vcpu.enter(model);
         drop(vcpu);
-        Ok(self.run(cpu, callee, Entry::Answer(Call::DirectRequest(*message).encode())))
+        if entered.is_ok() {
+            self.begin_turn(partition, callee, model);
+        }
+        let registers = Call::DirectRequest(*message).encode();
+        match entered {
+            Ok(()) => Ok(self.run(cpu, callee, Entry::Answer(registers))),
+            // It has not begun yet.
+            Err(Status::Denied) => self.start_to_serve(cpu, callee, model, registers),
+            Err(status) => Err(status),
+        }
     }
 }

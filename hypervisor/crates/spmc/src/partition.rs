@@ -2,16 +2,19 @@
 
 use core::error::Error;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
-    AccessError, ForeignInterrupts, PhysicalMemory, Stage2Roots, TableMemory, Tlb, TrapKind, VcpuStart, VmId,
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, TrapKind,
+    Trigger, VcpuStart, VmId,
 };
-use tantalum_manifest::{ManifestError, NsInterruptsAction, Package, PartitionManifest};
+use tantalum_manifest::{
+    AbortAction, ManagedExitLine, ManifestError, Messaging, Name, Package, PartitionManifest,
+};
 use tantalum_stage2::{Access, Attributes, Execute, Mapping, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
     Address, AddressSpace, CpuIndex, EndpointId, Ipa, MAX_VCPUS, PAGE_SIZE, Pa, PageRange, PartitionIndex,
@@ -19,10 +22,17 @@ use tantalum_types::{
 };
 
 use crate::endpoint::Endpoint;
+use crate::lifecycle::Lifecycle;
+use crate::mailbox::MAX_BUFFER_PAGES;
+use crate::pristine::Pristine;
+use crate::regions::map_regions;
 use crate::vcpu::Vcpu;
+use crate::virtual_interrupts::{
+    ContextInterrupts, Line, MANAGED_EXIT, NOTIFICATION_PENDING, OwnedInterrupts,
+};
 
 /// Counts the table pages for all partitions together.
-pub const TABLE_PAGES: usize = 64;
+pub const TABLE_PAGES: usize = 128;
 
 /// Counts the table pages that one partition may have: an eighth, so that nobody can starve another.
 pub(crate) const TABLE_PAGES_PER_PARTITION: usize = TABLE_PAGES / tantalum_types::MAX_PARTITIONS;
@@ -33,13 +43,19 @@ pub(crate) struct Partition {
     index: PartitionIndex,
     manifest: PartitionManifest,
     vcpus: Vec<Mutex<Vcpu>, MAX_VCPUS>,
+    interrupts: [ContextInterrupts; MAX_VCPUS],
+    owned_interrupts: OwnedInterrupts,
     /// The partition as a caller.
     pub endpoint: Endpoint,
     roots: Stage2Roots,
     tables: Mutex<Tables>,
     boot_info: u64,
     secondary_entry: AtomicU64,
-    aborted: AtomicBool,
+    /// Where in its life it is.
+    pub life: Lifecycle,
+    package: Package,
+    /// What it begins anew from; `Some` exactly if its manifest asks for that.
+    pristine: Option<Pristine>,
 }
 
 /// Holds the translation of both IPA spaces. Whoever changes a mapping takes the lock around it.
@@ -99,6 +115,19 @@ pub(crate) enum PartitionError {
     ManifestTooLarge(u64),
     /// Its boot information does not fit.
     BootInfo,
+    /// It is to begin anew after it was stopped, and there is no memory for a copy of its package.
+    NoCopy,
+    /// A region of memory or of a device that it asks for.
+    Region {
+        /// The name of the region's node.
+        name: Name,
+        /// Why it cannot be mapped.
+        error: Stage2Error,
+    },
+    /// Its message buffers have more pages than the SPMC takes.
+    BuffersTooLarge,
+    /// An interrupt of a device that it asks for is one of the SPMC's own.
+    ReservedInterrupt(u32),
     /// It asks for something that this SPMC cannot give yet.
     Unsupported(&'static str),
 }
@@ -119,6 +148,16 @@ impl fmt::Display for PartitionError {
                 write!(f, "its manifest has {size} bytes: at most 4096 are read")
             }
             Self::BootInfo => f.write_str("its boot information does not fit in a page"),
+            Self::NoCopy => f.write_str(
+                "abort-action: no Secure memory is left for the copy of its package that a restart needs",
+            ),
+            Self::Region { name, error } => write!(f, "its region \"{name}\" cannot be mapped: {error}"),
+            Self::BuffersTooLarge => {
+                write!(f, "\"rx_tx-info\" has to name buffers of at most {MAX_BUFFER_PAGES} pages each")
+            }
+            Self::ReservedInterrupt(intid) => {
+                write!(f, "the interrupt {intid} is the SPMC's own: remove it from \"interrupts\"")
+            }
             Self::Unsupported(what) => write!(f, "{what} is not supported: leave it out of the manifest"),
         }
     }
@@ -145,8 +184,8 @@ impl From<AccessError> for PartitionError {
 }
 
 impl Partition {
-    /// Builds partition `index` from its manifest, which has been checked: gives it its memory and nothing
-    /// else, and writes its boot information over the header of its package, which nobody needs any more.
+    /// Builds partition `index` from its manifest, which has been checked: gives it its memory, the regions and
+    /// the message buffers that the manifest names, and nothing else, and writes its boot information over the header of its package, which nobody needs any more.
     ///
     /// # Errors
     /// Says why it cannot be built; the table pages that it took are lost to it, not to others.
@@ -161,7 +200,7 @@ impl Partition {
         // VMID 0 is left to mean nobody.
         let vmid = VmId(index.as_u16().saturating_add(1));
         let mut secure = Stage2::new(index, AddressSpace::Secure, vmid, pool, platform)?;
-        let non_secure = Stage2::new(index, AddressSpace::NonSecure, vmid, pool, platform)?;
+        let mut non_secure = Stage2::new(index, AddressSpace::NonSecure, vmid, pool, platform)?;
         secure.map(
             manifest.memory.to_identical_ipa(),
             manifest.memory,
@@ -170,6 +209,7 @@ impl Partition {
             platform,
             platform,
         )?;
+        map_regions(&manifest, &mut secure, &mut non_secure, pool, platform)?;
         let boot_info = match manifest.boot_info_register {
             Some(_) => write_boot_info(&manifest, package, platform)?,
             None => 0,
@@ -179,18 +219,35 @@ impl Partition {
             // The count was checked against the same maximum.
             let _ = vcpus.push(Mutex::new(Vcpu::new()));
         }
-        let version = Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0);
-        Ok(Self {
+        let endpoint = Endpoint::new(first_version(&manifest));
+        if manifest.rx_tx.is_some_and(|buffers| buffers.rx.page_count() > u64::from(MAX_BUFFER_PAGES)) {
+            return Err(PartitionError::BuffersTooLarge);
+        }
+        let partition = Self {
             index,
-            endpoint: Endpoint::new(version.min(crate::version::SPMC_VERSION)),
+            endpoint,
             roots: Stage2Roots { secure: secure.root(), non_secure: non_secure.root(), vmid: vmid.0 },
             tables: Mutex::new(Tables { secure, non_secure }),
+            owned_interrupts: owned_interrupts(&manifest),
             manifest,
             vcpus,
+            interrupts: [const { ContextInterrupts::new() }; MAX_VCPUS],
             boot_info,
             secondary_entry: AtomicU64::new(0),
-            aborted: AtomicBool::new(false),
-        })
+            life: Lifecycle::new(),
+            package: *package,
+            pristine: None,
+        };
+        partition.map_manifest_buffers();
+        Ok(partition)
+    }
+
+    /// Gives the partition, which has no message buffers, those that its manifest names, if it does.
+    pub(crate) fn map_manifest_buffers(&self) {
+        if let Some(buffers) = self.manifest.rx_tx {
+            // They have been found apart.
+            let _ = self.endpoint.mailbox.lock().map(buffers.tx, buffers.rx);
+        }
     }
 
     /// Returns the partition's place in the SPMC's manifest.
@@ -231,19 +288,67 @@ impl Partition {
         Some(VcpuId { partition: self.index, index: VcpuIndex::new(index)? })
     }
 
+    /// Returns the processing element that one of the partition's execution contexts is tied to, if it is tied.
+    pub(crate) fn home_of(&self, index: VcpuIndex) -> Option<CpuIndex> {
+        if self.is_multi_processor() { CpuIndex::new(index.get()) } else { None }
+    }
+
     /// Locks one of the partition's execution contexts, if it has it. Nobody holds two such locks.
     pub(crate) fn vcpu(&self, index: VcpuIndex) -> Option<MutexGuard<'_, Vcpu>> {
         self.vcpus.get(index.get()).map(|vcpu| vcpu.lock())
     }
 
-    /// Tells whether the partition has been stopped because of what it did.
+    /// Tells whether the partition is being stopped because of what it did, or has been: then nobody enters any of
+    /// its execution contexts.
+    #[inline]
     pub(crate) fn is_aborted(&self) -> bool {
-        self.aborted.load(Ordering::Relaxed)
+        self.life.is_over()
     }
 
-    /// Stops the partition: from now on nobody enters any of its execution contexts.
-    pub(crate) fn set_aborted(&self) {
-        self.aborted.store(true, Ordering::Relaxed);
+    /// Returns what the partition's package consists of.
+    pub(crate) fn package(&self) -> &Package {
+        &self.package
+    }
+
+    /// Returns the copy of its package that the partition begins anew from, if it may.
+    pub(crate) fn pristine(&self) -> Option<&Pristine> {
+        self.pristine.as_ref()
+    }
+
+    /// Remembers the copy of its package that the partition begins anew from.
+    pub(crate) fn set_pristine(&mut self, pristine: Pristine) {
+        self.pristine = Some(pristine);
+    }
+
+    /// Yields the partition's execution contexts, each locked in turn.
+    pub(crate) fn each_vcpu(&self) -> impl Iterator<Item = (VcpuIndex, MutexGuard<'_, Vcpu>)> {
+        VcpuIndex::all().zip(&self.vcpus).map(|(index, vcpu)| (index, vcpu.lock()))
+    }
+
+    /// Puts the partition, of which nothing runs, into the state in which it was loaded: its memory, and what the
+    /// SPMC remembers of it.
+    ///
+    /// # Errors
+    /// Says why it cannot be; the partition must not run then.
+    pub(crate) fn restore(
+        &self,
+        platform: &(impl PhysicalMemory + CodeMemory),
+    ) -> Result<(), PartitionError> {
+        let memory = &self.manifest.memory;
+        let pristine = self.pristine.as_ref().ok_or(PartitionError::NoCopy)?;
+        pristine.restore(memory, platform)?;
+        if self.manifest.boot_info_register.is_some() {
+            write_boot_info(&self.manifest, &self.package, platform)?;
+        }
+        // Its first instructions run with the caches off.
+        platform.publish(memory);
+        self.secondary_entry.store(0, Ordering::Relaxed);
+        self.endpoint.reset(first_version(&self.manifest));
+        self.map_manifest_buffers();
+        for (_, mut vcpu) in self.each_vcpu() {
+            vcpu.revive();
+        }
+        Ok(())
     }
 
     /// Remembers where execution contexts other than the first begin.
@@ -262,12 +367,13 @@ impl Partition {
         Ok(())
     }
 
-    /// Says how execution context `index` begins.
-    pub(crate) fn start_of(&self, index: VcpuIndex) -> VcpuStart {
+    /// Says how execution context `index` begins. The `first` one of the partition's life begins where the image
+    /// says, the others where the first one has said.
+    pub(crate) fn start_of(&self, index: VcpuIndex, first: bool) -> VcpuStart {
         let registered = self.secondary_entry.load(Ordering::Relaxed);
         let own = self.manifest.memory.start().raw().saturating_add(self.manifest.entry_point_offset);
         let (entry, boot_info) =
-            if index.get() == 0 || registered == 0 { (own, self.boot_info) } else { (registered, 0) };
+            if first || registered == 0 { (own, self.boot_info) } else { (registered, 0) };
         VcpuStart {
             entry_point: Ipa::secure(entry),
             boot_info_register: self.manifest.boot_info_register.unwrap_or(0),
@@ -278,11 +384,45 @@ impl Partition {
         }
     }
 
-    /// Says what becomes of the normal world's interrupts while the partition serves somebody.
-    pub(crate) fn foreign_interrupts(&self) -> ForeignInterrupts {
-        match self.manifest.ns_interrupts_action {
-            NsInterruptsAction::Signaled => ForeignInterrupts::Taken,
-            NsInterruptsAction::Queued | NsInterruptsAction::ManagedExit => ForeignInterrupts::Masked,
+    /// Returns the virtual interrupts of one of the partition's execution contexts, if it has it.
+    #[inline]
+    pub(crate) fn interrupts(&self, index: VcpuIndex) -> Option<&ContextInterrupts> {
+        self.interrupts.get(index.get())
+    }
+
+    /// Returns the physical interrupts that the partition owns.
+    pub(crate) fn owned_interrupts(&self) -> &OwnedInterrupts {
+        &self.owned_interrupts
+    }
+
+    /// Makes interrupt `intid` pending for one of the partition's execution contexts, and says whether it can have it.
+    pub(crate) fn pend(&self, index: VcpuIndex, intid: u32) -> bool {
+        match (self.interrupts(index), self.owned_interrupts.slot(intid)) {
+            (Some(interrupts), Some(slot)) => {
+                interrupts.pend(slot);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets the virtual interrupts of an execution context be as they are when it begins: those that the framework
+    /// signals are enabled, on the line that the manifest names.
+    pub(crate) fn reset_interrupts(&self, index: VcpuIndex) {
+        let Some(interrupts) = self.interrupts(index) else { return };
+        interrupts.reset();
+        let line = match self.manifest.managed_exit {
+            Some(ManagedExitLine::Irq) => Some(Line::Irq),
+            Some(ManagedExitLine::Fiq) => Some(Line::Fiq),
+            None => None,
+        };
+        if let (Some(line), Some(slot)) = (line, self.owned_interrupts.slot(MANAGED_EXIT)) {
+            interrupts.enable(slot, line);
+        }
+        if let (true, Some(slot)) =
+            (self.manifest.notification_support, self.owned_interrupts.slot(NOTIFICATION_PENDING))
+        {
+            interrupts.enable(slot, Line::Irq);
         }
     }
 
@@ -293,7 +433,8 @@ impl Partition {
     pub(crate) fn own_pages(&self, ipa: u64, page_count: u64) -> Result<PageRange<Pa>, Status> {
         let range = PageRange::new(Ipa::secure(ipa), page_count).map_err(|_| Status::InvalidParameters)?;
         let pages = range.to_identical_pa();
-        if self.manifest.memory.contains_range(&pages) { Ok(pages) } else { Err(Status::InvalidParameters) }
+        let own = self.manifest.own_memory().any(|own| own.contains_range(&pages));
+        if own { Ok(pages) } else { Err(Status::InvalidParameters) }
     }
 
     /// Tells whether all of `range` is memory or a device that the manifest gives to the partition, Secure ones: what
@@ -389,6 +530,16 @@ impl Partition {
         uuid.is_nil() || self.manifest.uuids.contains(uuid)
     }
 
+    /// Tells whether the partition takes requests of the second form to the service `uuid`; to the nil UUID if any of
+    /// its services does.
+    pub(crate) fn takes_service_requests(&self, uuid: &Uuid) -> bool {
+        if uuid.is_nil() {
+            return self.manifest.messaging.receives_direct2;
+        }
+        let mut services = self.manifest.services();
+        services.any(|(service, method)| service == uuid && method.receives_direct2)
+    }
+
     /// Describes the partition to the normal world or to another partition.
     ///
     /// Whether it may send direct requests is of no use to the normal world, which it cannot send any.
@@ -397,6 +548,10 @@ impl Partition {
         let mut properties = PartitionProperties::AARCH64;
         properties.set(PartitionProperties::RECEIVES_DIRECT, messaging.receives_direct);
         properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
+        properties.set(PartitionProperties::RECEIVES_DIRECT2, messaging.receives_direct2);
+        properties.set(PartitionProperties::SENDS_DIRECT2, messaging.sends_direct2 && !to_normal_world);
+        properties.set(PartitionProperties::INDIRECT, messaging.indirect);
+        properties.set(PartitionProperties::NOTIFICATIONS, self.manifest.notification_support);
         PartitionInfo {
             id: self.id(),
             execution_context_count: u16::try_from(self.vcpus.len()).unwrap_or(u16::MAX),
@@ -418,26 +573,70 @@ fn refusal(error: Stage2Error) -> Status {
     }
 }
 
+/// Returns the version of FF-A that a partition is taken to speak until it says so itself.
+fn first_version(manifest: &PartitionManifest) -> Version {
+    Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0).min(crate::version::SPMC_VERSION)
+}
+
+impl Partition {
+    /// Describes the partition to whoever asks for `uuid`: that service, or for the nil UUID, each of its services
+    /// if the caller `knows_services`, and otherwise all of them as one. Each has its own messages.
+    pub(crate) fn infos(
+        &self,
+        uuid: &Uuid,
+        knows_services: bool,
+        to_normal_world: bool,
+    ) -> impl Iterator<Item = PartitionInfo> {
+        let all = self.info(to_normal_world);
+        let as_one = uuid.is_nil() && !knows_services;
+        let services = self.manifest.services().filter(move |(own, _)| uuid.is_nil() || *own == uuid);
+        let each = services.map(move |(own, messaging)| PartitionInfo {
+            uuid: *own,
+            properties: all.properties.difference(not_of(messaging)),
+            ..all
+        });
+        each.filter(move |_| !as_one).chain(as_one.then_some(all))
+    }
+}
+
+/// Returns the properties that a service without those messages does not have.
+fn not_of(messaging: &Messaging) -> PartitionProperties {
+    let mut properties = PartitionProperties::empty();
+    properties.set(PartitionProperties::RECEIVES_DIRECT, !messaging.receives_direct);
+    properties.set(PartitionProperties::SENDS_DIRECT, !messaging.sends_direct);
+    properties.set(PartitionProperties::INDIRECT, !messaging.indirect);
+    properties.set(PartitionProperties::RECEIVES_DIRECT2, !messaging.receives_direct2);
+    properties.set(PartitionProperties::SENDS_DIRECT2, !messaging.sends_direct2);
+    properties
+}
+
 /// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
 fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError> {
     let refused = [
-        (!manifest.memory_regions.is_empty(), "a memory region"),
-        (!manifest.device_regions.is_empty(), "a device region"),
-        (manifest.rx_tx.is_some(), "rx_tx-info"),
-        (manifest.notification_support, "notification-support"),
-        (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
-        (
-            manifest.messaging.receives_direct2 || manifest.messaging.sends_direct2,
-            "the second form of direct requests (bits 9 and 10 of messaging-method)",
-        ),
-        (manifest.ns_interrupts_action == NsInterruptsAction::ManagedExit, "managed exit"),
-        (manifest.cpu_off_message, "power-management-messages"),
+        (manifest.abort_action == AbortAction::Propagate, "abort-action 3 (propagate)"),
         (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(PartitionError::Unsupported(what)),
         None => Ok(()),
     }
+}
+
+/// Lists the interrupts of the devices that a manifest gives to its partition, as they are when it begins.
+fn owned_interrupts(manifest: &PartitionManifest) -> OwnedInterrupts {
+    let mut owned = OwnedInterrupts::new();
+    for interrupt in manifest.device_regions.iter().flat_map(|region| &region.interrupts) {
+        let setting = InterruptSetting {
+            enabled: true,
+            priority: interrupt.priority,
+            trigger: if interrupt.level { Trigger::Level } else { Trigger::Edge },
+            secure: true,
+            target: CpuIndex::default(),
+        };
+        // There is room for as many as a manifest can name.
+        let _ = owned.add(interrupt.intid, setting, interrupt.target);
+    }
+    owned
 }
 
 /// Writes the boot information into the first page of the partition's memory and returns its address.

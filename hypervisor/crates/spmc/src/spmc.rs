@@ -4,13 +4,19 @@ use heapless::Vec;
 use spin::Mutex;
 use tantalum_ffa::Version;
 use tantalum_hal::{Action, Event, Platform};
-use tantalum_manifest::{Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition};
+use tantalum_manifest::{
+    AbortAction, Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition,
+};
 use tantalum_stage2::TablePool;
 use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
 
 use crate::endpoint::Endpoint;
+use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
+use crate::notify::{Notifications, SCHEDULE_RECEIVER_SGI};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::pristine::Pristine;
 use crate::share::Ledger;
+use crate::vm::VmMailboxes;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -22,11 +28,16 @@ pub struct Spmc {
     boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
+    /// The buffers of the virtual machines that the hypervisor speaks for.
+    pub(crate) vms: Mutex<VmMailboxes>,
+    /// Who may signal what to whom, and what is pending.
+    pub(crate) notifications: Mutex<Notifications>,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
     /// The pages for translation tables. Nobody who has locked them waits for another lock.
     pub(crate) tables: Mutex<TablePool<TABLE_PAGES>>,
     /// Who has which memory.
     pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) machine: MachineInterrupts,
 }
 
 /// Holds what one processing element is at. It belongs to that processing element alone.
@@ -37,16 +48,42 @@ pub struct Cpu {
     pub(crate) current: Option<VcpuId>,
     /// How many partitions of the boot order have had their turn on this processing element.
     pub(crate) booted: usize,
-    /// Whether partitions still initialise themselves on this processing element.
+    /// Whether partitions still initialise themselves on this processing element, or learn that it goes off: the
+    /// normal world cannot take over.
     pub(crate) booting: bool,
+    /// How many partitions of the boot order have had their turn to learn that this processing element goes off;
+    /// `None` while it does not.
+    pub(crate) going_off: Option<usize>,
+    /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
+    pub(crate) schedule_receiver: bool,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
+    /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
+    pub(crate) interrupted: Option<Interrupted>,
+    /// Which partitions have an execution context that is to be run here for an interrupt, once nobody is in the way.
+    pub(crate) to_wake: PartitionSet,
+    /// Whose interrupts are to be set up or silenced here before this processing element goes on.
+    pub(crate) to_configure: PartitionSet,
+    /// Whether this processing element is about to go off.
+    pub(crate) leaving: bool,
 }
 
 impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
-        Self { index, current: None, booted: 0, booting: true, normal_world_extra: [0; 10] }
+        Self {
+            index,
+            current: None,
+            booted: 0,
+            booting: true,
+            going_off: None,
+            schedule_receiver: false,
+            normal_world_extra: [0; 10],
+            interrupted: None,
+            to_wake: PartitionSet::EMPTY,
+            to_configure: PartitionSet::EMPTY,
+            leaving: false,
+        }
     }
 
     /// Returns which processing element it is.
@@ -62,9 +99,12 @@ impl Spmc {
             partitions: [const { None }; MAX_PARTITIONS],
             boot_order: Vec::new(),
             normal_world: Endpoint::new(Version::V1_0),
+            vms: Mutex::new(VmMailboxes::new()),
+            notifications: Mutex::new(Notifications::new()),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
             ledger: Mutex::new(Ledger::new()),
+            machine: MachineInterrupts::new(),
         }
     }
 
@@ -73,6 +113,7 @@ impl Spmc {
     /// A partition whose package or manifest is wrong is left out, which the log says.
     pub fn configure(&mut self, manifest: &SpmcManifest, platform: &impl Platform) {
         self.normal_memory = manifest.non_secure_memory.clone();
+        self.machine.cpus = manifest.cpus.clone();
         for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
             match self.load(index, entry, manifest, platform) {
                 Ok(partition) => {
@@ -84,6 +125,7 @@ impl Spmc {
                         partition.manifest().memory.size() >> 10,
                         partition.manifest().memory.start(),
                     );
+                    self.reset_notifications(&partition);
                     if let Some(slot) = self.partitions.get_mut(index.get()) {
                         *slot = Some(partition);
                     }
@@ -93,17 +135,70 @@ impl Spmc {
                 }
             }
         }
+        self.keep_packages(manifest, platform);
+        self.partitions().for_each(|partition| self.claim_manifest_buffers(partition));
         self.order_boot();
+    }
+
+    /// Copies the packages of the partitions that may begin anew. One for whose copy there is no room is left out.
+    fn keep_packages(&mut self, spmc: &SpmcManifest, platform: &impl Platform) {
+        for index in PartitionIndex::all() {
+            let Some(partition) = self.partition(index) else { continue };
+            if partition.manifest().abort_action != AbortAction::Restart {
+                continue;
+            }
+            let others = self.partitions();
+            let kept = Pristine::keep(
+                partition.package(),
+                &partition.manifest().memory,
+                spmc,
+                others.clone().map(Partition::manifest),
+                others.filter_map(Partition::pristine),
+                platform,
+            );
+            let kept = kept.map_err(PartitionError::from).and_then(|kept| kept.ok_or(PartitionError::NoCopy));
+            let Some(slot) = self.partitions.get_mut(index.get()) else { continue };
+            match (kept, slot.as_mut()) {
+                (Ok(pristine), Some(partition)) => {
+                    log::info!(
+                        "partition {} {}: {} KiB of its package are kept at {}",
+                        partition.id(),
+                        partition.name(),
+                        pristine.range().size() >> 10,
+                        pristine.range().start(),
+                    );
+                    partition.set_pristine(pristine);
+                }
+                (Err(error), _) => {
+                    log::error!("partition {} is left out: {error}", index.endpoint_id());
+                    *slot = None;
+                }
+                (Ok(_), None) => {}
+            }
+        }
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
     pub fn handle<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
-        if let Some(current) = cpu.current
-            && self.partition(current.partition).is_none_or(Partition::is_aborted)
-        {
+        let action = match cpu.current {
             // Another of its execution contexts did what it may not, while this one ran here.
-            return self.unwind(cpu, current);
+            Some(current) if self.partition(current.partition).is_none_or(Partition::is_aborted) => {
+                self.end_turn(cpu, current, platform)
+            }
+            _ => self.handle_event(cpu, event, platform),
+        };
+        if cpu.leaving || !cpu.to_configure.is_empty() {
+            self.configure_interrupts(cpu, platform);
         }
+        if cpu.schedule_receiver && matches!(action, Action::CallNormalWorld(_)) {
+            cpu.schedule_receiver = false;
+            platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
+        }
+        action
+    }
+
+    #[inline]
+    fn handle_event<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
         match event {
             Event::NormalWorldCall(call) => {
                 let [_, _, _, _, _, _, _, _, extra @ ..] = call.0;
@@ -113,8 +208,11 @@ impl Spmc {
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
             Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
-            Event::TimerAccess(_) => self.timer_access(cpu),
-            Event::Started => self.start_cpu(cpu),
+            Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
+            Event::Started => {
+                platform.donate_sgi(cpu.index, SCHEDULE_RECEIVER_SGI);
+                self.start_cpu(cpu)
+            }
         }
     }
 
@@ -133,6 +231,11 @@ impl Spmc {
         self.partitions.iter().flatten().filter(move |partition| partition.index() != index)
     }
 
+    /// Returns every partition, in the order of their ids.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &Partition> + Clone {
+        self.partitions.iter().flatten()
+    }
+
     /// Returns every partition that has not been stopped, in the order of their ids.
     pub(crate) fn live_partitions(&self) -> impl Iterator<Item = &Partition> {
         self.partitions.iter().flatten().filter(|partition| !partition.is_aborted())
@@ -144,12 +247,12 @@ impl Spmc {
     }
 
     /// Reads the package of partition `index` and builds the partition.
-    fn load(
+    fn load<P: Platform>(
         &mut self,
         index: PartitionIndex,
         entry: &PartitionEntry,
         spmc: &SpmcManifest,
-        platform: &impl Platform,
+        platform: &P,
     ) -> Result<Partition, PartitionError> {
         let memory = entry.memory()?;
         if !spmc.secure_memory.iter().any(|secure| secure.contains_range(&memory)) {
@@ -167,10 +270,14 @@ impl Spmc {
             .checked_add(package.manifest_offset)
             .ok_or(PartitionError::ManifestTooLarge(package.manifest_offset))?;
         platform.read(at, blob)?;
-        let manifest = PartitionManifest::parse(blob)?;
+        let manifest = PartitionManifest::parse_loaded(blob, &memory)?;
 
         let accepted = self.partitions.iter().flatten().map(Partition::manifest);
         check_partition(spmc, index, accepted, &manifest)?;
+        let mut interrupts = manifest.device_regions.iter().flat_map(|region| &region.interrupts);
+        if let Some(own) = interrupts.find(|interrupt| [P::KICK, P::TIMER].contains(&interrupt.intid)) {
+            return Err(PartitionError::ReservedInterrupt(own.intid));
+        }
         Partition::new(index, manifest, &package, self.tables.get_mut(), platform)
     }
 

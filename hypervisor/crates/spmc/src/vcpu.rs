@@ -4,7 +4,10 @@
 //! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
 
 use tantalum_ffa::Status;
-use tantalum_types::{EndpointId, VcpuId};
+use tantalum_types::{CallRegisters, CpuIndex, EndpointId, VcpuId};
+
+use crate::run_model::{self, Cycle, Verdict};
+use crate::timer::Timer;
 
 /// Says who waits for the answer to a direct request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,54 @@ pub(crate) enum RunModel {
         /// Who asked, and waits.
         origin: Origin,
     },
+    /// To answer a direct request to a service of it.
+    ServiceRequest {
+        /// Who asked, and waits.
+        origin: Origin,
+    },
+    /// To take note that its processing element goes off; the SPMD waits.
+    PowerMessage,
+    /// To handle a secure interrupt that came while it waited: the SPMC itself schedules it, and lets what the
+    /// interrupt has stopped go on when it waits again.
+    SecureInterrupt,
+}
+
+/// Says what happens when an execution context has initialised itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterInit {
+    /// The processing element goes on with its boot.
+    NextInBoot,
+    /// What a secure interrupt has stopped goes on.
+    AfterInterrupt,
+    /// Somebody who waits gets an answer.
+    Answer {
+        /// Who waits.
+        to: Origin,
+        /// What he gets.
+        registers: CallRegisters,
+    },
+    /// A request that came before there was anybody to serve it is served.
+    Serve {
+        /// What it is, and who waits for its answer.
+        model: RunModel,
+        /// The request.
+        registers: CallRegisters,
+    },
+}
+
+/// Names who waits for an execution context to end its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// The boot of the processing element.
+    Boot,
+    /// The normal world.
+    NormalWorld,
+    /// An execution context of another partition.
+    Partition(VcpuId),
+    /// The processing element, to go off.
+    Power,
+    /// What a secure interrupt has stopped.
+    Interrupted,
 }
 
 /// Says where in its life an execution context is.
@@ -47,21 +98,46 @@ pub(crate) enum State {
     },
     /// An interrupt of the normal world stopped it; FFA_RUN lets it go on.
     Preempted(RunModel),
+    /// It has called FFA_YIELD, which is the other way to be blocked; FFA_RUN lets it go on.
+    Yielded(RunModel),
+    /// A secure interrupt of another partition stopped it, or kept it from going on; the SPMC lets it go on.
+    Interrupted(RunModel),
     /// It did what it may not, or gave up. It never runs again.
     Aborted,
+}
+
+/// Says how an execution context goes on that FFA_RUN was called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resumption {
+    /// Where it was interrupted.
+    Interrupted,
+    /// Behind its FFA_YIELD.
+    Yielded,
 }
 
 /// Is an execution context as the SPMC sees it; its registers belong to the machine.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     state: State,
+    /// What happens when it has initialised itself. Means nothing in another run model.
+    after_init: AfterInit,
     log: crate::console::LineBuffer,
+    /// Its EL1 physical timer.
+    pub timer: Timer,
+    /// The processing element that watches its timer: the one on which it was last set up.
+    pub timer_cpu: Option<CpuIndex>,
 }
 
 impl Vcpu {
     /// Builds an execution context that has not been started.
     pub(crate) const fn new() -> Self {
-        Self { state: State::Off, log: crate::console::LineBuffer::new() }
+        Self {
+            state: State::Off,
+            after_init: AfterInit::NextInBoot,
+            log: crate::console::LineBuffer::new(),
+            timer: Timer::new(),
+            timer_cpu: None,
+        }
     }
 
     /// Returns where in its life the execution context is.
@@ -74,18 +150,24 @@ impl Vcpu {
         &mut self.log
     }
 
-    /// Starts the execution context so that it initialises itself.
+    /// Starts the execution context so that it initialises itself, and notes what happens then.
     ///
     /// # Errors
     /// Refuses one that runs or has been stopped for good; one that waits is started again, as after its
     /// processing element was off.
-    pub(crate) fn start(&mut self) -> Result<(), Status> {
+    pub(crate) fn start(&mut self, after: AfterInit) -> Result<(), Status> {
         match self.state {
             State::Off | State::Waiting => {
                 self.state = State::Running(RunModel::Init);
+                self.after_init = after;
+                self.timer = Timer::new();
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Aborted => Err(Status::Aborted),
         }
     }
@@ -100,7 +182,11 @@ impl Vcpu {
                 self.state = State::Running(model);
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Off => Err(Status::Denied),
             State::Aborted => Err(Status::Aborted),
         }
@@ -111,57 +197,101 @@ impl Vcpu {
     /// # Errors
     /// DENIED while a direct request is open, or if it does not run.
     pub(crate) fn wait(&mut self) -> Result<RunModel, Status> {
-        match self.state {
-            State::Running(model @ (RunModel::Init | RunModel::Run)) => {
-                self.state = State::Waiting;
-                Ok(model)
-            }
-            State::Running(RunModel::DirectRequest { .. })
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
-        }
+        let model = self.running()?;
+        run_model::check(&model, Cycle::MsgWait)?;
+        self.state = State::Waiting;
+        Ok(model)
+    }
+
+    /// Returns what happens now that the execution context has initialised itself.
+    pub(crate) fn after_init(&self) -> AfterInit {
+        self.after_init
     }
 
     /// Ends the work of a running execution context that answers a direct request from `asker`, and returns
     /// who waits for the answer.
     ///
     /// # Errors
-    /// DENIED if it does not run for a direct request, INVALID_PARAMETERS if the request came from another.
+    /// DENIED if it does not run for a direct request of the first form, INVALID_PARAMETERS if the request came
+    /// from another.
     pub(crate) fn respond(&mut self, asker: EndpointId) -> Result<Origin, Status> {
-        match self.state {
-            State::Running(RunModel::DirectRequest { origin }) => {
-                if origin.endpoint() != asker {
-                    return Err(Status::InvalidParameters);
-                }
-                self.state = State::Waiting;
-                Ok(origin)
-            }
-            State::Running(RunModel::Init | RunModel::Run)
-            | State::Off
-            | State::Waiting
-            | State::Blocked { .. }
-            | State::Preempted(_)
-            | State::Aborted => Err(Status::Denied),
-        }
+        let origin = self.asked_by(asker, Cycle::DirectResponse)?;
+        self.state = State::Waiting;
+        Ok(origin)
     }
 
-    /// Blocks a running execution context until `callee` answers.
+    /// Ends the work of a running execution context that answers a direct request of `asker` to a service of it,
+    /// and returns who waits for the answer.
     ///
     /// # Errors
-    /// DENIED if it does not run.
-    pub(crate) fn block(&mut self, callee: VcpuId) -> Result<(), Status> {
-        match self.state {
-            State::Running(model) => {
-                self.state = State::Blocked { model, callee };
-                Ok(())
+    /// As [`Self::respond`], for the second form.
+    pub(crate) fn respond_for_service(&mut self, asker: EndpointId) -> Result<Origin, Status> {
+        let origin = self.asked_by(asker, Cycle::ServiceResponse)?;
+        self.state = State::Waiting;
+        Ok(origin)
+    }
+
+    /// Returns who waits for the answer `call` to a direct request from `asker`.
+    ///
+    /// # Errors
+    /// DENIED if no such answer is due, INVALID_PARAMETERS if the request came from another.
+    pub(crate) fn asked_by(&self, asker: EndpointId, call: Cycle) -> Result<Origin, Status> {
+        let model = self.running()?;
+        run_model::check(&model, call)?;
+        match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => {
+                if origin.endpoint() == asker { Ok(origin) } else { Err(Status::InvalidParameters) }
             }
-            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
+            RunModel::Init | RunModel::Run | RunModel::PowerMessage | RunModel::SecureInterrupt => {
                 Err(Status::Denied)
             }
         }
+    }
+
+    /// Checks that a running execution context may make `call`.
+    ///
+    /// # Errors
+    /// DENIED if it may not, or if it does not run.
+    pub(crate) fn may(&self, call: Cycle) -> Result<(), Status> {
+        run_model::check(&self.running()?, call)
+    }
+
+    /// Ends the work of a running execution context that has taken note of a power management message.
+    ///
+    /// # Errors
+    /// DENIED if it does not run for one.
+    pub(crate) fn respond_to_power(&mut self) -> Result<(), Status> {
+        self.may(Cycle::PowerResponse)?;
+        self.state = State::Waiting;
+        Ok(())
+    }
+
+    /// Takes the processing element from a running execution context that calls FFA_YIELD, and returns who gave it;
+    /// `None` if the call has no effect.
+    ///
+    /// # Errors
+    /// DENIED if it may not yield, or if it does not run.
+    pub(crate) fn yield_time(&mut self) -> Result<Option<Waiter>, Status> {
+        let model = self.running()?;
+        match run_model::verdict(&model, Cycle::Yield) {
+            Verdict::Allowed => {
+                self.state = State::Yielded(model);
+                Ok(self.waiter())
+            }
+            Verdict::NoEffect => Ok(None),
+            Verdict::Denied => Err(Status::Denied),
+        }
+    }
+
+    /// Blocks a running execution context that makes `call` until `callee` answers.
+    ///
+    /// # Errors
+    /// DENIED if it may not make the call, or if it does not run.
+    pub(crate) fn block(&mut self, callee: VcpuId, call: Cycle) -> Result<(), Status> {
+        let model = self.running()?;
+        run_model::check(&model, call)?;
+        self.state = State::Blocked { model, callee };
+        Ok(())
     }
 
     /// Lets an execution context that `callee` has answered go on.
@@ -179,6 +309,8 @@ impl Vcpu {
             | State::Running(_)
             | State::Blocked { .. }
             | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_)
             | State::Aborted => Err(Status::Denied),
         }
     }
@@ -188,52 +320,122 @@ impl Vcpu {
     /// # Errors
     /// DENIED if it does not run.
     pub(crate) fn preempt(&mut self) -> Result<(), Status> {
-        match self.state {
-            State::Running(model) => {
-                self.state = State::Preempted(model);
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Blocked { .. } | State::Preempted(_) | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+        self.state = State::Preempted(self.running()?);
+        Ok(())
     }
 
-    /// Gives the processing element back to a preempted execution context.
+    /// Gives the processing element back to an execution context that was preempted or has yielded, and says how it
+    /// goes on.
     ///
     /// # Errors
-    /// DENIED if it was not preempted.
-    pub(crate) fn resume(&mut self) -> Result<(), Status> {
-        match self.state {
-            State::Preempted(model) => {
-                self.state = State::Running(model);
-                Ok(())
-            }
-            State::Off | State::Waiting | State::Running(_) | State::Blocked { .. } | State::Aborted => {
-                Err(Status::Denied)
-            }
-        }
+    /// DENIED if neither is so.
+    pub(crate) fn resume(&mut self) -> Result<Resumption, Status> {
+        let (model, how) = match self.state {
+            State::Preempted(model) => (model, Resumption::Interrupted),
+            State::Yielded(model) => (model, Resumption::Yielded),
+            State::Off
+            | State::Waiting
+            | State::Running(_)
+            | State::Blocked { .. }
+            | State::Interrupted(_)
+            | State::Aborted => return Err(Status::Denied),
+        };
+        self.state = State::Running(model);
+        Ok(how)
     }
 
-    /// Checks that the execution context initialises itself, the only time to say where others begin.
+    /// Takes the processing element from a running execution context for a secure interrupt of another partition.
     ///
     /// # Errors
-    /// DENIED if it does something else.
-    pub(crate) fn may_register_secondary_entry(&self) -> Result<(), Status> {
+    /// DENIED if it does not run.
+    pub(crate) fn interrupt(&mut self) -> Result<(), Status> {
+        self.state = State::Interrupted(self.running()?);
+        Ok(())
+    }
+
+    /// Gives the processing element back to an execution context after [`Self::interrupt`].
+    ///
+    /// # Errors
+    /// DENIED if that is not what stopped it.
+    pub(crate) fn end_interrupt(&mut self) -> Result<(), Status> {
+        let State::Interrupted(model) = self.state else { return Err(Status::Denied) };
+        self.state = State::Running(model);
+        Ok(())
+    }
+
+    /// Returns what a running execution context runs for.
+    ///
+    /// # Errors
+    /// DENIED if it does not run.
+    fn running(&self) -> Result<RunModel, Status> {
         match self.state {
-            State::Running(RunModel::Init) => Ok(()),
-            State::Running(RunModel::Run | RunModel::DirectRequest { .. })
-            | State::Off
+            State::Running(model) => Ok(model),
+            State::Off
             | State::Waiting
             | State::Blocked { .. }
             | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_)
             | State::Aborted => Err(Status::Denied),
         }
     }
 
-    /// Stops the execution context for good and returns what it was doing.
-    pub(crate) fn abort(&mut self) -> State {
-        core::mem::replace(&mut self.state, State::Aborted)
+    /// Returns who waits for the execution context to end its turn, if it has one.
+    pub(crate) fn waiter(&self) -> Option<Waiter> {
+        match self.state {
+            State::Running(model)
+            | State::Preempted(model)
+            | State::Yielded(model)
+            | State::Interrupted(model)
+            | State::Blocked { model, .. } => Some(self.waiter_of(model)),
+            State::Off | State::Waiting | State::Aborted => None,
+        }
+    }
+
+    fn waiter_of(&self, model: RunModel) -> Waiter {
+        let model = match (model, self.after_init) {
+            (RunModel::Init, AfterInit::NextInBoot) => return Waiter::Boot,
+            (RunModel::Init, AfterInit::AfterInterrupt) => return Waiter::Interrupted,
+            (RunModel::Init, AfterInit::Answer { to, .. }) => RunModel::DirectRequest { origin: to },
+            (RunModel::Init, AfterInit::Serve { model, .. }) => model,
+            (model, _) => model,
+        };
+        match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
+                Origin::NormalWorld(_) => Waiter::NormalWorld,
+                Origin::Partition(caller) => Waiter::Partition(caller),
+            },
+            RunModel::PowerMessage => Waiter::Power,
+            RunModel::SecureInterrupt => Waiter::Interrupted,
+            RunModel::Run | RunModel::Init => Waiter::NormalWorld,
+        }
+    }
+
+    /// Stops the execution context and returns who waits for it, if it was in the middle of something.
+    pub(crate) fn abort(&mut self) -> Option<Waiter> {
+        let waiter = self.waiter();
+        self.state = State::Aborted;
+        waiter
+    }
+
+    /// Stops the execution context if nobody waits for it. Returns whether it is stopped.
+    pub(crate) fn bury(&mut self) -> bool {
+        match self.state {
+            State::Off | State::Waiting | State::Aborted => {
+                self.state = State::Aborted;
+                true
+            }
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => false,
+        }
+    }
+
+    /// Lets an execution context that was stopped begin anew, since its partition does.
+    pub(crate) fn revive(&mut self) {
+        *self = Self::new();
     }
 
     /// Forgets the execution context's life, since its processing element goes off.
@@ -246,7 +448,11 @@ impl Vcpu {
                 self.state = State::Off;
                 Ok(())
             }
-            State::Running(_) | State::Blocked { .. } | State::Preempted(_) => Err(Status::Busy),
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => Err(Status::Busy),
             State::Aborted => Err(Status::Aborted),
         }
     }
@@ -285,7 +491,7 @@ mod tests {
     const SERVING: RunModel = RunModel::DirectRequest { origin: NORMAL };
 
     /// Lists one state of each kind.
-    fn states() -> [State; 8] {
+    fn states() -> [State; 11] {
         [
             State::Off,
             State::Waiting,
@@ -295,13 +501,16 @@ mod tests {
             State::Blocked { model: SERVING, callee: id(1) },
             State::Preempted(SERVING),
             State::Aborted,
+            State::Running(RunModel::SecureInterrupt),
+            State::Yielded(SERVING),
+            State::Interrupted(SERVING),
         ]
     }
 
     /// Checks what one step answers in each of [`states`], and that a refused step changes nothing.
     fn check<T: PartialEq + core::fmt::Debug>(
         step: impl Fn(&mut Vcpu) -> Result<T, Status>,
-        expected: [Result<State, Status>; 8],
+        expected: [Result<State, Status>; 11],
     ) {
         for (state, expected) in states().into_iter().zip(expected) {
             let mut vcpu = in_state(state);
@@ -323,26 +532,34 @@ mod tests {
     #[test]
     fn only_who_waits_is_entered() {
         let entered = Ok(State::Running(SERVING));
-        check(|vcpu| vcpu.enter(SERVING), [DENIED, entered, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        let expected = [DENIED, entered, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED, BUSY, BUSY, BUSY];
+        check(|vcpu| vcpu.enter(SERVING), expected);
     }
 
     #[test]
     fn only_who_is_idle_is_started() {
         let started = Ok(State::Running(RunModel::Init));
-        check(Vcpu::start, [started, started, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
-        check(Vcpu::power_off, [Ok(State::Off), Ok(State::Off), BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED]);
+        let start = |vcpu: &mut Vcpu| vcpu.start(AfterInit::NextInBoot);
+        let all = |idle| [idle, idle, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED, BUSY, BUSY, BUSY];
+        check(start, all(started));
+        check(Vcpu::power_off, all(Ok(State::Off)));
     }
 
     #[test]
     fn nobody_waits_with_a_request_open() {
         let waits = Ok(State::Waiting);
-        check(Vcpu::wait, [DENIED, DENIED, waits, waits, DENIED, DENIED, DENIED, DENIED]);
+        let mut expected = [DENIED; 11];
+        for state in [2, 3, 8] {
+            expected[state] = waits;
+        }
+        check(Vcpu::wait, expected);
     }
 
     #[test]
     fn only_a_request_is_answered() {
         let done = Ok(State::Waiting);
-        let none = [DENIED, DENIED, DENIED, DENIED, done, DENIED, DENIED, DENIED];
+        let mut none = [DENIED; 11];
+        none[4] = done;
         check(|vcpu| vcpu.respond(EndpointId::HYPERVISOR), none);
         let mut vcpu = in_state(State::Running(SERVING));
         assert_eq!(vcpu.respond(id(0).partition.endpoint_id()), Err(Status::InvalidParameters));
@@ -352,9 +569,10 @@ mod tests {
     #[test]
     fn only_the_callee_unblocks() {
         let goes_on = Ok(State::Running(SERVING));
-        let expected = [DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED];
+        let mut expected = [DENIED; 11];
+        expected[5] = goes_on;
         check(|vcpu| vcpu.unblock(id(1)), expected);
-        check(|vcpu| vcpu.unblock(id(2)), [DENIED; 8]);
+        check(|vcpu| vcpu.unblock(id(2)), [DENIED; 11]);
     }
 
     #[test]
@@ -364,30 +582,114 @@ mod tests {
             vcpu.preempt().unwrap();
             assert_eq!(vcpu.state(), State::Preempted(model));
             vcpu.resume().unwrap();
-            vcpu.block(id(1)).unwrap();
+            vcpu.block(id(1), Cycle::DirectRequest).unwrap();
             assert_eq!(vcpu.state(), State::Blocked { model, callee: id(1) });
             vcpu.unblock(id(1)).unwrap();
             assert_eq!(vcpu.state(), State::Running(model));
         }
-        check(
-            Vcpu::resume,
-            [DENIED, DENIED, DENIED, DENIED, DENIED, DENIED, Ok(State::Running(SERVING)), DENIED],
-        );
+        let mut expected = [DENIED; 11];
+        expected[6] = Ok(State::Running(SERVING));
+        expected[9] = Ok(State::Running(SERVING));
+        check(Vcpu::resume, expected);
+    }
+
+    #[test]
+    fn who_a_secure_interrupt_has_stopped_goes_on_by_its_end_only() {
+        let mut expected = [DENIED; 11];
+        let models = [(2, RunModel::Init), (3, RunModel::Run), (4, SERVING), (8, RunModel::SecureInterrupt)];
+        for (state, model) in models {
+            expected[state] = Ok(State::Interrupted(model));
+        }
+        check(Vcpu::interrupt, expected);
+        let mut expected = [DENIED; 11];
+        expected[10] = Ok(State::Running(SERVING));
+        check(Vcpu::end_interrupt, expected);
+    }
+
+    #[test]
+    fn yielding_keeps_what_the_turn_was_for() {
+        let mut expected = [DENIED; 11];
+        expected[3] = Ok(State::Yielded(RunModel::Run));
+        expected[4] = Ok(State::Yielded(SERVING));
+        expected[8] = Ok(State::Running(RunModel::SecureInterrupt));
+        check(Vcpu::yield_time, expected);
+        assert_eq!(in_state(State::Running(RunModel::SecureInterrupt)).yield_time(), Ok(None));
+        assert_eq!(in_state(State::Running(SERVING)).yield_time(), Ok(Some(Waiter::NormalWorld)));
+        assert_eq!(in_state(State::Yielded(SERVING)).resume(), Ok(Resumption::Yielded));
     }
 
     #[test]
     fn an_aborted_one_stays_so() {
         for state in states() {
             let mut vcpu = in_state(state);
-            assert_eq!(vcpu.abort(), state);
+            let waits = !matches!(state, State::Off | State::Waiting | State::Aborted);
+            assert_eq!(vcpu.abort().is_some(), waits, "{state:?}");
             assert_eq!(vcpu.state(), State::Aborted);
+            assert_eq!(vcpu.abort(), None);
+
+            let mut vcpu = in_state(state);
+            assert_eq!(vcpu.bury(), !waits);
+            assert_eq!(vcpu.state(), if waits { state } else { State::Aborted });
+        }
+    }
+
+    #[test]
+    fn each_kind_of_request_has_its_kind_of_answer() {
+        let service = RunModel::ServiceRequest { origin: NORMAL };
+        let models = [
+            RunModel::Init,
+            RunModel::Run,
+            SERVING,
+            service,
+            RunModel::PowerMessage,
+            RunModel::SecureInterrupt,
+        ];
+        for model in models {
+            let answered = |step: fn(&mut Vcpu) -> bool| step(&mut in_state(State::Running(model)));
+            assert_eq!(answered(|vcpu| vcpu.respond(EndpointId::HYPERVISOR).is_ok()), model == SERVING);
+            let as_service = answered(|vcpu| vcpu.respond_for_service(EndpointId::HYPERVISOR).is_ok());
+            assert_eq!(as_service, model == service);
+            assert_eq!(answered(|vcpu| vcpu.respond_to_power().is_ok()), model == RunModel::PowerMessage);
+            let waits = answered(|vcpu| vcpu.wait().is_ok());
+            assert_eq!(waits, matches!(model, RunModel::Init | RunModel::Run | RunModel::SecureInterrupt));
+        }
+        let mut vcpu = in_state(State::Running(service));
+        let other = id(0).partition.endpoint_id();
+        assert_eq!(vcpu.respond_for_service(other), Err(Status::InvalidParameters));
+        assert_eq!(vcpu.state(), State::Running(service));
+    }
+
+    #[test]
+    fn who_waits_is_known_in_every_run_model() {
+        let asker = Origin::Partition(id(3));
+        let registers = CallRegisters::ZERO;
+        let of = |model, after_init| Vcpu { after_init, ..in_state(State::Preempted(model)) }.waiter();
+        let boot = AfterInit::NextInBoot;
+        assert_eq!(of(RunModel::Init, boot), Some(Waiter::Boot));
+        assert_eq!(of(RunModel::Run, boot), Some(Waiter::NormalWorld));
+        assert_eq!(of(SERVING, boot), Some(Waiter::NormalWorld));
+        assert_eq!(of(RunModel::PowerMessage, boot), Some(Waiter::Power));
+        assert_eq!(of(RunModel::SecureInterrupt, boot), Some(Waiter::Interrupted));
+        assert_eq!(of(RunModel::Init, AfterInit::AfterInterrupt), Some(Waiter::Interrupted));
+        let asked = RunModel::ServiceRequest { origin: asker };
+        assert_eq!(of(asked, boot), Some(Waiter::Partition(id(3))));
+        // What happens after the initialisation counts during it only.
+        let answer = |to| AfterInit::Answer { to, registers };
+        assert_eq!(of(RunModel::Init, answer(asker)), Some(Waiter::Partition(id(3))));
+        assert_eq!(of(RunModel::Init, answer(NORMAL)), Some(Waiter::NormalWorld));
+        assert_eq!(of(SERVING, answer(asker)), Some(Waiter::NormalWorld));
+        let serve = AfterInit::Serve { model: asked, registers };
+        assert_eq!(of(RunModel::Init, serve), Some(Waiter::Partition(id(3))));
+        for state in [State::Off, State::Waiting, State::Aborted] {
+            assert_eq!(in_state(state).waiter(), None);
         }
     }
 
     #[test]
     fn others_are_registered_while_it_initialises_itself_only() {
         let same = Ok(State::Running(RunModel::Init));
-        let expected = [DENIED, DENIED, same, DENIED, DENIED, DENIED, DENIED, DENIED];
-        check(|vcpu| vcpu.may_register_secondary_entry(), expected);
+        let mut expected = [DENIED; 11];
+        expected[2] = same;
+        check(|vcpu| vcpu.may(Cycle::Initialise), expected);
     }
 }

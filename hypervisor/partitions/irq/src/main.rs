@@ -5,7 +5,7 @@
 
 use tantalum_ffa::DirectMessage;
 use tantalum_protocol::Protocol;
-use tantalum_sdk::{Boot, CallError, Partition, Spmc, mpidr, println};
+use tantalum_sdk::{Boot, CallError, Delivery, Partition, Spmc, mpidr, println};
 
 /// Answers the test messages.
 struct Irq {
@@ -24,5 +24,12 @@ impl Partition for Irq {
 
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
         self.protocol.answer(spmc, mpidr(), request)
+    }
+    fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
+        self.protocol.interrupts.handle(intid, delivery);
+    }
+
+    fn managed_exit(&self, _spmc: &Spmc<'_>, delivery: Delivery) {
+        self.protocol.interrupts.managed_exit(delivery);
     }
 }

@@ -14,6 +14,7 @@ use tantalum_ffa::{DirectMessage, Version, Width};
 use tantalum_sdk::{CallError, Spmc};
 use tantalum_types::{CallRegisters, EndpointId};
 
+pub mod interrupt;
 pub mod memory;
 
 /// Command words, in x3 of a request.
@@ -52,12 +53,20 @@ pub struct Protocol {
     stored: AtomicU64,
     stores: AtomicU64,
     memory: memory::Memory,
+    /// What interrupts have done.
+    pub interrupts: interrupt::Interrupts,
 }
 
 impl Protocol {
     /// Answers as the partition `name`.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, stored: AtomicU64::new(0), stores: AtomicU64::new(0), memory: memory::Memory::new() }
+        Self {
+            name,
+            stored: AtomicU64::new(0),
+            stores: AtomicU64::new(0),
+            memory: memory::Memory::new(),
+            interrupts: interrupt::Interrupts::new(),
+        }
     }
 
     /// Answers `request`, which came on a processing element with the MPIDR_EL1 `mpidr`.
@@ -70,12 +79,20 @@ impl Protocol {
             command::FEATURES => features(spmc, arguments),
             command::RAW => Ok(raw(spmc, arguments)),
             command::LOG => self.log(spmc),
-            _ => match self.memory.answer(spmc, request.receiver, request.payload) {
-                Some(answer) => Ok(answer),
+            _ => match self.module_answer(spmc, request) {
+                Some(result) => result,
                 None => Ok(request.payload),
             },
         };
         result.unwrap_or_else(failure)
+    }
+
+    /// Answers a command of one of the modules.
+    fn module_answer(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> Option<Result<[u64; 5], CallError>> {
+        self.memory
+            .answer(spmc, request.receiver, request.payload)
+            .map(Ok)
+            .or_else(|| self.interrupts.answer(spmc, request))
     }
 
     fn exchange(&self, [value, ..]: [u64; 4]) -> [u64; 5] {

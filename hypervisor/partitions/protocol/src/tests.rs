@@ -137,3 +137,29 @@ fn a_line_can_be_asked_for() {
     assert_eq!(machine.send(0x8002, Width::Bits32, [command::LOG, 0, 0, 0, 0]), [0, 0, 0, 0, 0]);
     assert_eq!(machine.log.borrow().as_str(), "irq was asked to log a line\n");
 }
+
+#[test]
+fn interrupts_are_counted_by_number_and_by_how_they_came() {
+    use tantalum_sdk::{Delivery, Line};
+    let machine = Machine::new();
+    let interrupts = &machine.partitions[1].interrupts;
+    interrupts.handle(3, Delivery::Message);
+    interrupts.handle(34, Delivery::Exception(Line::Irq));
+    interrupts.handle(3, Delivery::Exception(Line::Irq));
+    interrupts.handle(3, Delivery::Exception(Line::Fiq));
+    interrupts.managed_exit(Delivery::Exception(Line::Fiq));
+    let ask = |word, intid| machine.send(0x8002, Width::Bits64, [word, intid, 0, 0, 0]);
+    assert_eq!(ask(interrupt::command::COUNTS, 3), [result::OK, 3, 1, 1, 1]);
+    assert_eq!(ask(interrupt::command::COUNTS, 34), [result::OK, 1, 1, 0, 0]);
+    assert_eq!(ask(interrupt::command::COUNTS, 35), [result::OK, 0, 0, 0, 0]);
+    assert_eq!(ask(interrupt::command::EXITS, 0), [result::OK, 1, 0, 1, 0]);
+}
+
+#[test]
+fn a_chain_holds_registers_and_a_missing_hop_is_named() {
+    let machine = Machine::new();
+    let hold = |hops| machine.send(0x8003, Width::Bits64, [interrupt::command::HOLD, 5, 7, hops, 0]);
+    assert_eq!(hold(0), [result::OK, 0, 1, 0, 0]);
+    assert_eq!(hold(0x8001_8002), [result::OK, 0, 1, 0, 0]);
+    assert_eq!(hold(0x8009), [result::REFUSED, Status::InvalidParameters.to_raw().into(), 0, 0, 0]);
+}

@@ -147,11 +147,8 @@ fail:
 	ldr	x9, [x9]
 	b	1b
 
-// Makes a call: x0 points at x0 to x17, which become those of the answer. An SMC preserves the others.
-.global tantalum_sdk_smc
-tantalum_sdk_smc:
-	stp	x30, x0, [sp, #-16]!
-	mov	x30, x0
+// Loads x0 to x17 from where x30 points, and stores them there.
+.macro load_call
 	ldp	x0, x1, [x30]
 	ldp	x2, x3, [x30, #16]
 	ldp	x4, x5, [x30, #32]
@@ -161,8 +158,9 @@ tantalum_sdk_smc:
 	ldp	x12, x13, [x30, #96]
 	ldp	x14, x15, [x30, #112]
 	ldp	x16, x17, [x30, #128]
-	smc	#0
-	ldr	x30, [sp, #8]
+.endm
+
+.macro store_call
 	stp	x0, x1, [x30]
 	stp	x2, x3, [x30, #16]
 	stp	x4, x5, [x30, #32]
@@ -172,20 +170,44 @@ tantalum_sdk_smc:
 	stp	x12, x13, [x30, #96]
 	stp	x14, x15, [x30, #112]
 	stp	x16, x17, [x30, #128]
+.endm
+
+// Makes a call: x0 points at x0 to x17, which become those of the answer. An SMC preserves the others.
+.global tantalum_sdk_smc
+tantalum_sdk_smc:
+	stp	x30, x0, [sp, #-16]!
+	mov	x30, x0
+	load_call
+	smc	#0
+	ldr	x30, [sp, #8]
+	store_call
 	ldr	x30, [sp], #16
 	ret
 
-// No exception is expected: each is reported and ends the partition, on a fresh stack, since the old one may be
-// what is wrong.
+// An interrupt is handled where it comes, on the stack of what it interrupts, and ends there. Every other exception
+// is reported and ends the partition, on a fresh stack, since the old one may be what is wrong.
 .macro vector number
 	.balign 0x80
 	mov	x0, #\number
 	b	exception
 .endm
 
+.macro interrupt line
+	.balign 0x80
+	sub	sp, sp, #192
+	stp	x0, x1, [sp]
+	mov	x0, #\line
+	b	interrupt
+.endm
+
 .balign 0x800
 vectors:
-.irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+.irp number, 0, 1, 2, 3, 4
+	vector	\number
+.endr
+	interrupt 0			// current EL with SP_EL1: IRQ
+	interrupt 1			// and FIQ
+.irp number, 7, 8, 9, 10, 11, 12, 13, 14, 15
 	vector	\number
 .endr
 
@@ -196,3 +218,37 @@ exception:
 	mrs	x3, far_el1
 	bl	{EXCEPTION}
 	b	fail
+
+// The processing element masks interrupts until the ERET, so ELR_EL1 and SPSR_EL1 would keep; they are saved so that a
+// fault in the handler does not hide where it came from. Floating point is not used.
+interrupt:
+	stp	x2, x3, [sp, #16]
+	stp	x4, x5, [sp, #32]
+	stp	x6, x7, [sp, #48]
+	stp	x8, x9, [sp, #64]
+	stp	x10, x11, [sp, #80]
+	stp	x12, x13, [sp, #96]
+	stp	x14, x15, [sp, #112]
+	stp	x16, x17, [sp, #128]
+	stp	x18, x30, [sp, #144]
+	mrs	x1, elr_el1
+	mrs	x2, spsr_el1
+	stp	x1, x2, [sp, #160]
+	str	x29, [sp, #176]
+	bl	{INTERRUPT}
+	ldr	x29, [sp, #176]
+	ldp	x1, x2, [sp, #160]
+	msr	elr_el1, x1
+	msr	spsr_el1, x2
+	ldp	x18, x30, [sp, #144]
+	ldp	x16, x17, [sp, #128]
+	ldp	x14, x15, [sp, #112]
+	ldp	x12, x13, [sp, #96]
+	ldp	x10, x11, [sp, #80]
+	ldp	x8, x9, [sp, #64]
+	ldp	x6, x7, [sp, #48]
+	ldp	x4, x5, [sp, #32]
+	ldp	x2, x3, [sp, #16]
+	ldp	x0, x1, [sp]
+	add	sp, sp, #192
+	eret

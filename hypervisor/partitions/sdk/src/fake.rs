@@ -19,7 +19,13 @@ impl Fake {
         Self { answers: RefCell::new(answers.into_iter().collect()), calls: RefCell::default() }
     }
 
-    /// Returns the calls that were made.
+    /// Returns the calls that were made, as registers.
+    pub(crate) fn made_raw(&self) -> impl Iterator<Item = CallRegisters> {
+        assert!(self.answers.borrow().is_empty(), "fewer calls than answers");
+        self.calls.borrow().clone().into_iter()
+    }
+
+    /// Returns the FF-A calls that were made.
     pub(crate) fn made(&self) -> Vec<Call> {
         assert!(self.answers.borrow().is_empty(), "fewer calls than answers");
         self.calls.borrow().iter().map(|call| Call::decode(call).unwrap()).collect()

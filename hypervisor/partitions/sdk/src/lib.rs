@@ -51,8 +51,11 @@
 //! what is written cannot be executed. Floating point and SIMD are off.
 //!
 //! [`Partition::start`] runs once, on the first execution context; messages come on all of them at the same time
-//! if the manifest gives it more than one, so the value is `Sync`. Interrupts are masked: one for the partition
-//! comes to [`Partition::interrupt`] when it waits.
+//! if the manifest gives it more than one, so the value is `Sync`.
+//!
+//! Interrupts are masked but for what runs in [`processor::interruptible`]. One that is enabled comes to
+//! [`Partition::interrupt`]: at once if they are not masked, otherwise when the partition ends its turn, or while it
+//! waits. See [`interrupt`].
 //!
 //! It has RX and TX buffers, which the SPMC hears of when they are first needed, a few spare pages to donate, lend or
 //! share, and a window through which it sees them and what others have given it, one page at a time: [`Memory`].
@@ -67,15 +70,18 @@
 mod buffers;
 #[cfg(test)]
 mod fake;
+pub mod interrupt;
 #[cfg(target_os = "none")]
 mod machine;
 mod memory;
+pub mod processor;
 mod service;
 mod spmc;
 #[cfg_attr(not(target_os = "none"), allow(dead_code))]
 mod stage1;
 
 pub use buffers::{BUFFER_SIZE, Buffer, Buffers, TakenBuffers};
+pub use interrupt::{Delivery, Line};
 #[cfg(target_os = "none")]
 pub use machine::{abort, log, mpidr};
 pub use memory::{Memory, MemoryError, PageWords, WORDS_PER_PAGE};

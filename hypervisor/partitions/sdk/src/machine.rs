@@ -13,6 +13,7 @@ use tantalum_ffa::boot_info::BootInfo;
 use tantalum_types::{AddressSpace, CallRegisters, MAX_VCPUS};
 
 use crate::buffers::Buffers;
+use crate::interrupt::{Delivery, Line, take};
 use crate::memory::{Memory, PageWords, WORDS_PER_PAGE};
 use crate::service::{Boot, Partition, serve};
 use crate::spmc::{CallError, Conduit, Spmc};
@@ -29,12 +30,14 @@ const MANIFEST_LIMIT: usize = 0x3000;
 
 global_asm!(
     include_str!("entry.S"),
+    include_str!("hold.S"),
     TABLES = sym TABLES,
     TABLES_SIZE = const size_of::<Tables>(),
     EARLY_MAP = sym early_map,
     MAIN = sym main,
     SECONDARY_MAIN = sym secondary_main,
     EXCEPTION = sym exception,
+    INTERRUPT = sym interrupt,
     MAX_VCPUS = const MAX_VCPUS,
     STACK_STRIDE = const STACK_STRIDE,
     MAIR = const MAIR,
@@ -251,7 +254,13 @@ fn run() -> ! {
     }
 }
 
-/// Reports an exception taken to EL1, of which none is expected.
+/// Handles an interrupt taken to EL1.
+extern "C" fn interrupt(line: usize) {
+    let line = if line == 0 { Line::Irq } else { Line::Fiq };
+    take(TANTALUM_PARTITION, &SPMC, Delivery::Exception(line));
+}
+
+/// Reports any other exception taken to EL1, of which none is expected.
 extern "C" fn exception(vector: usize, syndrome: u64, pc: usize, fault_address: u64) -> ! {
     const KINDS: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
     let kind = KINDS.get(vector % 4).copied().unwrap_or_default();

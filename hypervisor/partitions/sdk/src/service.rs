@@ -6,6 +6,7 @@ use core::fmt;
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage};
 use tantalum_types::CallRegisters;
 
+use crate::interrupt::{Delivery, take};
 use crate::spmc::{CallError, Spmc, acknowledge};
 
 /// Holds what a partition is told when it begins.
@@ -32,9 +33,16 @@ pub trait Partition: Sync {
     /// Answers a direct request: returns x3 to x7 of the response.
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5];
 
-    /// Handles an interrupt that came while the execution context waited.
-    fn interrupt(&self, spmc: &Spmc<'_>, intid: u32) {
-        let _ = (spmc, intid);
+    /// Handles an interrupt, and makes its source stop asking for it. `delivery` says how it came: as an exception it
+    /// stopped whatever this execution context was at, which is then in nobody's hands.
+    fn interrupt(&self, spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
+        let _ = (spmc, intid, delivery);
+    }
+
+    /// Takes note that the normal world wants its processing element back: the answer to the request that is being
+    /// worked on should come soon. See [`Spmc::enable_managed_exit`].
+    fn managed_exit(&self, spmc: &Spmc<'_>, delivery: Delivery) {
+        let _ = (spmc, delivery);
     }
 
     /// Answers a message of the framework: returns w3 to w7 of the response, zero meaning success.
@@ -96,8 +104,9 @@ pub fn handle(
                 }
             }
         },
-        Ok(Call::Interrupt { intid, .. }) => {
-            partition.interrupt(spmc, intid);
+        Ok(Call::Interrupt { .. }) => {
+            // The number in it is that of the first that is pending.
+            take(partition, spmc, Delivery::Message);
             return Ok(Spmc::waiting());
         }
         Ok(Call::Run { .. }) => return Ok(Spmc::waiting()),
@@ -142,7 +151,8 @@ mod tests {
             request.payload.map(|word| word * 2)
         }
 
-        fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32) {
+        fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
+            assert_eq!(delivery, Delivery::Message);
             self.interrupt.store(intid, Ordering::Relaxed);
         }
     }
@@ -194,10 +204,15 @@ mod tests {
     #[test]
     fn interrupts_are_handled_and_time_is_given_back() {
         let doubler = Doubler::default();
-        let fake = Fake::new([]);
+        // It is asked for, ended, and there is no other.
+        let fake = Fake::new(
+            [34, 0, 0xffff_ffff].map(|x0| CallRegisters::from_first_eight([x0, 0, 0, 0, 0, 0, 0, 0])),
+        );
         let event = answer::interrupt(Target::NONE, 34);
         let call = handle(&doubler, &Spmc::new(&fake), &answer::msg_wait(), &event);
         assert_eq!(call, Ok(answer::msg_wait()));
+        let made = fake.made_raw().map(|call| [call.0[0], call.0[1], call.0[2]]);
+        assert_eq!(made.collect::<Vec<_>>(), [[0xff04, 0, 0], [0xff08, 34, 34], [0xff04, 0, 0]]);
         assert_eq!(doubler.interrupt.load(Ordering::Relaxed), 34);
         let target = Target { endpoint: EndpointId::new(0x8001), vcpu: 0 };
         assert_eq!(handled(&Call::Run { target }.encode()), Ok(answer::msg_wait()));

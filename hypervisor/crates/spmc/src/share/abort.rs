@@ -14,7 +14,7 @@
 use spin::MutexGuard;
 use tantalum_ffa::memory::{Handle, TransactionKind};
 use tantalum_hal::Platform;
-use tantalum_types::PartitionIndex;
+use tantalum_types::{EndpointId, PartitionIndex};
 
 use super::ledger::Ledger;
 use super::party::Party;
@@ -60,12 +60,19 @@ impl Spmc {
                 }
             });
             let Some(step) = step else { continue };
-            self.settle(ledger, handle, partition, step, platform);
+            self.carry_out(ledger, handle, partition, step, platform);
         }
         // There may be none.
-        let _ = self.rxtx_unmap(&Caller::Partition(partition));
-        if !self.has_all_its_memory(index) {
-            log::info!("partition {}: others have memory of it", partition.id());
+        let _ = self.rxtx_unmap(&Caller::Partition(partition), EndpointId::HYPERVISOR);
+    }
+
+    /// Claims the buffers that the manifest gives to `partition`, if it does, when it begins its first life or another.
+    pub(crate) fn claim_manifest_buffers(&self, partition: &Partition) {
+        let Some(buffers) = partition.manifest().rx_tx else { return };
+        let party = Party::Partition(partition.index());
+        if self.ledger.lock().claim_buffers(party, &[buffers.tx, buffers.rx]).is_err() {
+            // They lie in its own memory, all of which it has.
+            log::error!("partition {}: its message buffers are part of a transaction", partition.id());
         }
     }
 
@@ -84,7 +91,7 @@ impl Spmc {
         self.is_owned(&ledger, Party::Partition(index), &partition.manifest().memory)
     }
 
-    fn settle<'a>(
+    fn carry_out<'a>(
         &'a self,
         mut ledger: MutexGuard<'a, Ledger>,
         handle: Handle,

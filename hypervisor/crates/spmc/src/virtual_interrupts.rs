@@ -1,0 +1,367 @@
+//! The virtual interrupts of an execution context: which are enabled, which are pending, on which line.
+//!
+//! A partition at S-EL1 sees two lines, virtual IRQ and virtual FIQ, and asks by a paravirtual call which interrupt is
+//! meant. There is one bit for each interrupt that it can have, so that an interrupt can be made pending from any
+//! processing element without a lock, and so that whoever enters an execution context finds out by a few loads
+//! whether something is pending.
+
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use heapless::Vec;
+use spin::Mutex;
+use tantalum_hal::{ForeignInterrupts, InterruptSetting, VirtualInterrupts};
+use tantalum_manifest::NsInterruptsAction;
+use tantalum_types::CpuIndex;
+
+/// Is the virtual interrupt of an execution context's own timer.
+pub(crate) const TIMER: u32 = 3;
+/// Is the virtual interrupt that tells an execution context to finish early (FF-A 1.1, section 9.3.1.1).
+pub(crate) const MANAGED_EXIT: u32 = 4;
+/// Is the virtual interrupt that says that notifications are pending (FF-A 1.1, section 10.4).
+pub(crate) const NOTIFICATION_PENDING: u32 = 5;
+/// Is the virtual interrupt that one execution context of a partition sends to another.
+pub(crate) const IPI: u32 = 9;
+
+/// Bounds the physical interrupts of one partition.
+pub(crate) const MAX_OWNED: usize = 32;
+
+/// Counts the bits for interrupts that exist only virtually. Behind them come those of the physical ones.
+const VIRTUAL: u32 = 16;
+
+/// Lists the interrupts that exist only virtually.
+const VIRTUAL_ONES: [u32; 4] = [TIMER, MANAGED_EXIT, NOTIFICATION_PENDING, IPI];
+
+/// Marks what is worth to wake an execution context that waits: everything but the notification pending interrupt,
+/// for which the normal world's scheduler is told to run it, and the managed exit, which is about its turn.
+const URGENT: u64 = !(1 << NOTIFICATION_PENDING | 1 << MANAGED_EXIT);
+
+/// Marks the bits of physical interrupts.
+const PHYSICAL: u64 = !0 << VIRTUAL;
+
+/// Names the line on which a virtual interrupt is signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Virtual IRQ.
+    Irq,
+    /// Virtual FIQ.
+    Fiq,
+}
+
+/// Is an interrupt of one partition, by its place in the words of [`ContextInterrupts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
+
+impl Slot {
+    const fn bit(self) -> u64 {
+        // A slot is below 64.
+        1_u64.wrapping_shl(self.0)
+    }
+}
+
+/// Is a physical interrupt that a partition owns.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    /// The number, 16 to 1019.
+    pub intid: u32,
+    /// The affinity of the processing element that it goes to at first, if that is said.
+    pub target: Option<u64>,
+    /// How it is at first.
+    pub initial: InterruptSetting,
+    /// How the interrupt controller has it; `None` while the partition does not run.
+    pub current: Mutex<Option<InterruptSetting>>,
+}
+
+impl Owned {
+    /// Tells whether each processing element has its own.
+    pub(crate) const fn is_private(&self) -> bool {
+        self.intid < 32
+    }
+}
+
+/// Lists the physical interrupts that a partition owns, the most urgent first.
+#[derive(Debug)]
+pub(crate) struct OwnedInterrupts(Vec<Owned, MAX_OWNED>);
+
+impl OwnedInterrupts {
+    /// Begins an empty list.
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds an interrupt, and says whether there was room. It goes behind those that are as urgent as it is.
+    pub(crate) fn add(&mut self, intid: u32, initial: InterruptSetting, target: Option<u64>) -> bool {
+        let less_urgent = |owned: &Owned| owned.initial.priority > initial.priority;
+        let place = self.0.iter().position(less_urgent).unwrap_or(self.0.len());
+        self.0.insert(place, Owned { intid, target, initial, current: Mutex::new(None) }).is_ok()
+    }
+
+    /// Yields the interrupts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Owned> {
+        self.0.iter()
+    }
+
+    /// Returns the interrupt with the number `intid`, if the partition owns it.
+    pub(crate) fn get(&self, intid: u32) -> Option<&Owned> {
+        self.0.iter().find(|owned| owned.intid == intid)
+    }
+
+    /// Returns where the words of an execution context have `intid`, if the partition can have it.
+    pub(crate) fn slot(&self, intid: u32) -> Option<Slot> {
+        if VIRTUAL_ONES.contains(&intid) {
+            return Some(Slot(intid));
+        }
+        let place = self.0.iter().position(|owned| owned.intid == intid)?;
+        Some(Slot(u32::try_from(place).ok()?.checked_add(VIRTUAL)?))
+    }
+
+    /// Returns the interrupt that a bit of those words stands for.
+    fn intid(&self, slot: Slot) -> Option<u32> {
+        match slot.0.checked_sub(VIRTUAL) {
+            None => Some(slot.0),
+            Some(place) => Some(self.0.get(usize::try_from(place).ok()?)?.intid),
+        }
+    }
+}
+
+/// Holds the virtual interrupts of one execution context.
+#[derive(Debug)]
+pub(crate) struct ContextInterrupts {
+    pending: AtomicU64,
+    enabled: AtomicU64,
+    /// Those that are signalled by virtual FIQ; the others are by virtual IRQ.
+    fiq: AtomicU64,
+    /// Physical ones that have been taken from the interrupt controller and not been ended.
+    active: AtomicU64,
+    /// The number of the processing element on which the execution context was entered last.
+    cpu: AtomicU8,
+    /// What interrupts of the normal world do in this turn, and whether [`GOT`] and [`EXITING`].
+    turn: AtomicU8,
+}
+
+/// Marks, in the word of a turn, that the execution context has got an interrupt in it.
+const GOT: u8 = 1 << 6;
+/// Marks, in the word of a turn, that the execution context has been told to finish early.
+const EXITING: u8 = 1 << 7;
+/// Masks the action in the word of a turn: the lower, the more restrictive.
+const ACTION: u8 = 3;
+
+impl ContextInterrupts {
+    /// Begins with none enabled and none pending.
+    pub(crate) const fn new() -> Self {
+        Self {
+            pending: AtomicU64::new(0),
+            enabled: AtomicU64::new(0),
+            fiq: AtomicU64::new(0),
+            active: AtomicU64::new(0),
+            cpu: AtomicU8::new(0),
+            turn: AtomicU8::new(0),
+        }
+    }
+
+    /// Forgets everything except which physical interrupts are to be ended.
+    pub(crate) fn reset(&self) {
+        for word in [&self.pending, &self.enabled, &self.fiq] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.turn.store(0, Ordering::Relaxed);
+    }
+
+    /// Enables an interrupt on a line.
+    pub(crate) fn enable(&self, slot: Slot, line: Line) {
+        match line {
+            Line::Irq => self.fiq.fetch_and(!slot.bit(), Ordering::Relaxed),
+            Line::Fiq => self.fiq.fetch_or(slot.bit(), Ordering::Relaxed),
+        };
+        self.enabled.fetch_or(slot.bit(), Ordering::Relaxed);
+    }
+
+    /// Disables an interrupt, which may stay pending.
+    pub(crate) fn disable(&self, slot: Slot) {
+        self.enabled.fetch_and(!slot.bit(), Ordering::Relaxed);
+    }
+
+    /// Makes an interrupt pending. One that is so already stays so: it is got once.
+    pub(crate) fn pend(&self, slot: Slot) {
+        self.pending.fetch_or(slot.bit(), Ordering::SeqCst);
+    }
+
+    /// Makes a physical interrupt pending that has been taken from the interrupt controller.
+    pub(crate) fn pend_physical(&self, slot: Slot) {
+        self.active.fetch_or(slot.bit(), Ordering::Relaxed);
+        self.pend(slot);
+    }
+
+    /// Takes back an interrupt whose cause has gone.
+    pub(crate) fn retract(&self, slot: Slot) {
+        self.pending.fetch_and(!slot.bit(), Ordering::Relaxed);
+    }
+
+    /// Returns the interrupt that is pending, enabled and most urgent, which then is no longer pending.
+    pub(crate) fn take(&self, owned: &OwnedInterrupts) -> Option<u32> {
+        // Each turn takes one bit away; only another processing element can add one.
+        for _ in 0..u64::BITS {
+            let slot = first(self.signalled())?;
+            if self.pending.fetch_and(!slot.bit(), Ordering::Acquire) & slot.bit() != 0 {
+                self.turn.fetch_or(GOT, Ordering::Relaxed);
+                return owned.intid(slot);
+            }
+        }
+        None
+    }
+
+    /// Returns the interrupt that [`Self::take`] would return.
+    pub(crate) fn peek(&self, owned: &OwnedInterrupts) -> Option<u32> {
+        owned.intid(first(self.signalled())?)
+    }
+
+    /// Tells whether an interrupt is pending and enabled.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.signalled() != 0
+    }
+
+    /// Tells whether an interrupt is pending and enabled for which an execution context that waits is run.
+    pub(crate) fn any_urgent(&self) -> bool {
+        self.signalled() & URGENT != 0
+    }
+
+    /// Says which lines are up.
+    #[inline]
+    pub(crate) fn signals(&self) -> VirtualInterrupts {
+        let signalled = self.signalled();
+        if signalled == 0 {
+            return VirtualInterrupts::NONE;
+        }
+        let fiq = self.fiq.load(Ordering::Relaxed);
+        VirtualInterrupts { irq: signalled & !fiq != 0, fiq: signalled & fiq != 0 }
+    }
+
+    /// Notes where the execution context runs from now on, and says which lines are up and what interrupts of the
+    /// normal world do.
+    ///
+    /// Whoever makes an interrupt pending afterwards learns from [`Self::runs_on`] whom to kick; what was made pending
+    /// before is seen here. That takes one order of both for everybody.
+    #[inline]
+    pub(crate) fn enter_on(&self, cpu: CpuIndex) -> (VirtualInterrupts, ForeignInterrupts) {
+        // There are fewer than 256 processing elements.
+        self.cpu.store(u8::try_from(cpu.get()).unwrap_or(u8::MAX), Ordering::SeqCst);
+        (self.signals(), self.foreign())
+    }
+
+    /// Returns the processing element on which the execution context was entered last.
+    pub(crate) fn runs_on(&self) -> Option<CpuIndex> {
+        CpuIndex::new(usize::from(self.cpu.load(Ordering::SeqCst)))
+    }
+
+    /// Notes that a turn of the execution context begins in which interrupts of the normal world do `action`.
+    #[inline]
+    pub(crate) fn begin_turn(&self, action: NsInterruptsAction) {
+        self.turn.store(restriction(action), Ordering::Relaxed);
+    }
+
+    /// Says what interrupts of the normal world do in this turn: they wait, once the execution context has been told
+    /// to finish early.
+    #[inline]
+    pub(crate) fn action(&self) -> NsInterruptsAction {
+        match self.turn.load(Ordering::Relaxed) & (EXITING | ACTION) {
+            2 => NsInterruptsAction::Signaled,
+            1 => NsInterruptsAction::ManagedExit,
+            _ => NsInterruptsAction::Queued,
+        }
+    }
+
+    /// Notes that the execution context is told to finish early.
+    pub(crate) fn begin_exit(&self) {
+        self.turn.fetch_or(EXITING, Ordering::Relaxed);
+        self.pend(Slot(MANAGED_EXIT));
+    }
+
+    /// Takes back that the execution context shall finish early, since it has, if that is so.
+    #[inline]
+    pub(crate) fn end_exit(&self) {
+        if self.turn.load(Ordering::Relaxed) & EXITING != 0 {
+            self.turn.fetch_and(!EXITING, Ordering::Relaxed);
+            self.retract(Slot(MANAGED_EXIT));
+        }
+    }
+
+    /// Tells whether the execution context has got an interrupt since its turn began.
+    pub(crate) fn has_got(&self) -> bool {
+        self.turn.load(Ordering::Relaxed) & GOT != 0
+    }
+
+    /// Tells whether the turn can end without a look at interrupts: none is pending and none is to be ended.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) | self.active.load(Ordering::Relaxed) == 0
+    }
+
+    /// Says whether interrupts of the normal world stop the execution context in this turn.
+    #[inline]
+    fn foreign(&self) -> ForeignInterrupts {
+        match self.action() {
+            NsInterruptsAction::Queued => ForeignInterrupts::Masked,
+            NsInterruptsAction::ManagedExit | NsInterruptsAction::Signaled => ForeignInterrupts::Taken,
+        }
+    }
+
+    /// Notes the end of a physical interrupt, and says whether it had been taken and not been ended.
+    pub(crate) fn end(&self, slot: Slot) -> bool {
+        self.active.fetch_and(!slot.bit(), Ordering::Relaxed) & slot.bit() & PHYSICAL != 0
+    }
+
+    /// Yields the physical interrupts that the execution context has got and has not ended, and notes their end.
+    pub(crate) fn end_handled<'a>(&'a self, owned: &'a OwnedInterrupts) -> impl Iterator<Item = u32> + 'a {
+        let mut handled = match self.active.load(Ordering::Relaxed) {
+            0 => 0,
+            active => active & !self.pending.load(Ordering::Relaxed),
+        };
+        self.active.fetch_and(!handled, Ordering::Relaxed);
+        core::iter::from_fn(move || {
+            let slot = first(handled)?;
+            handled &= !slot.bit();
+            owned.intid(slot)
+        })
+    }
+
+    /// Yields every physical interrupt that has been taken and not been ended, and notes the end of all.
+    pub(crate) fn end_all<'a>(&'a self, owned: &'a OwnedInterrupts) -> impl Iterator<Item = u32> + 'a {
+        self.pending.fetch_and(!PHYSICAL, Ordering::Relaxed);
+        self.end_handled(owned)
+    }
+
+    /// Returns what is pending and enabled.
+    #[inline]
+    fn signalled(&self) -> u64 {
+        match self.pending.load(Ordering::SeqCst) {
+            0 => 0,
+            pending => pending & self.enabled.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Default for ContextInterrupts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Returns the most urgent one of `word`: what is only virtual comes first, then the physical ones in their order.
+fn first(word: u64) -> Option<Slot> {
+    (word != 0).then(|| Slot(word.trailing_zeros()))
+}
+
+/// Returns how little an action restricts the normal world's interrupts, from 0.
+const fn restriction(action: NsInterruptsAction) -> u8 {
+    match action {
+        NsInterruptsAction::Queued => 0,
+        NsInterruptsAction::ManagedExit => 1,
+        NsInterruptsAction::Signaled => 2,
+    }
+}
+
+/// Returns the more restrictive of two actions, which is what a call chain gets.
+#[inline]
+pub(crate) const fn more_restrictive(a: NsInterruptsAction, b: NsInterruptsAction) -> NsInterruptsAction {
+    if restriction(a) <= restriction(b) { a } else { b }
+}

@@ -1,0 +1,214 @@
+//! Commands about interrupts: hold registers while something preempts, arm a timer, count what came and how.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tantalum_ffa::{Call, DirectMessage, Status, Width};
+use tantalum_sdk::interrupt::TIMER;
+use tantalum_sdk::processor::{arm_timer, counter, hold, hold_call, interruptible, timer};
+use tantalum_sdk::{CallError, Delivery, Line, Spmc};
+use tantalum_types::EndpointId;
+
+use crate::result;
+
+/// Command words, in x3 of a request. All of them take the 64-bit form.
+pub mod command {
+    /// Holds a pattern, made of the seed x5, in the registers for x4 ticks of the system counter, with interrupts
+    /// unmasked, or until asked for a managed exit. With x6 not zero, the next partition, whose id is in its low 16
+    /// bits, holds instead, and this one holds the pattern while it waits: x4 is how many registers have changed in
+    /// all, x5 the turns of the loop, x6 the managed exits and x7 the interrupts that came as exceptions meanwhile, all
+    /// three from the last one.
+    pub const HOLD: u64 = 0x5441_0300;
+    /// Arms the timer to go off in x4 ticks, signalled by IRQ, or FIQ if x5 is 1; x4 zero turns it off: x4 is
+    /// CNTP_CTL_EL0 as it reads afterwards, x5 CNTP_CVAL_EL0, x6 CNTP_TVAL_EL0, x7 the counter.
+    pub const ARM_TIMER: u64 = 0x5441_0301;
+    /// Asks how often the interrupt x4 came: x4 is how often in all, x5 as IRQ, x6 as FIQ, x7 by FFA_INTERRUPT.
+    pub const COUNTS: u64 = 0x5441_0302;
+    /// Asks how often a managed exit was asked for: as COUNTS.
+    pub const EXITS: u64 = 0x5441_0303;
+    /// Makes a paravirtual call with x0 to x3 in x4 to x7: x4 is x0 of what comes back.
+    pub const PARAVIRTUAL: u64 = 0x5441_0304;
+}
+
+/// Bounds the interrupts that are told apart.
+const SOURCES: usize = 4;
+
+/// Counts how often an interrupt came, by how it did.
+#[derive(Debug)]
+struct Counts {
+    irq: AtomicU64,
+    fiq: AtomicU64,
+    message: AtomicU64,
+}
+
+impl Counts {
+    const fn new() -> Self {
+        Self { irq: AtomicU64::new(0), fiq: AtomicU64::new(0), message: AtomicU64::new(0) }
+    }
+
+    fn count(&self, delivery: Delivery) {
+        let counter = match delivery {
+            Delivery::Exception(Line::Irq) => &self.irq,
+            Delivery::Exception(Line::Fiq) => &self.fiq,
+            Delivery::Message => &self.message,
+        };
+        counter.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn read(&self) -> [u64; 4] {
+        let [irq, fiq, message] =
+            [&self.irq, &self.fiq, &self.message].map(|counter| counter.load(Ordering::Acquire));
+        [irq.wrapping_add(fiq).wrapping_add(message), irq, fiq, message]
+    }
+}
+
+/// Keeps what interrupts have done to a partition.
+#[derive(Debug)]
+pub struct Interrupts {
+    /// The number of each source, zero where none is known yet, and how often it came.
+    sources: [(AtomicU32, Counts); SOURCES],
+    exits: Counts,
+    /// How many exceptions there were, on all execution contexts.
+    exceptions: AtomicU64,
+    /// Not zero once a managed exit was asked for, until the next request begins.
+    stop: AtomicU32,
+}
+
+impl Interrupts {
+    pub(crate) const fn new() -> Self {
+        Self {
+            sources: [const { (AtomicU32::new(0), Counts::new()) }; SOURCES],
+            exits: Counts::new(),
+            exceptions: AtomicU64::new(0),
+            stop: AtomicU32::new(0),
+        }
+    }
+
+    /// Counts an interrupt, and turns the timer off if it is the timer's.
+    pub fn handle(&self, intid: u32, delivery: Delivery) {
+        if intid == TIMER {
+            arm_timer(None);
+        }
+        if let Some(counts) = self.counts(intid) {
+            counts.count(delivery);
+        }
+        if matches!(delivery, Delivery::Exception(_)) {
+            self.exceptions.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Ends what HOLD is at.
+    pub fn managed_exit(&self, delivery: Delivery) {
+        self.exits.count(delivery);
+        self.stop.store(1, Ordering::Release);
+    }
+
+    /// Answers `request` if it carries a command of this module.
+    pub(crate) fn answer(
+        &self,
+        spmc: &Spmc<'_>,
+        request: &DirectMessage,
+    ) -> Option<Result<[u64; 5], CallError>> {
+        let [word, arguments @ ..] = request.payload;
+        Some(match word {
+            command::HOLD => self.hold(spmc, request, arguments),
+            command::ARM_TIMER => Ok(arm(spmc, arguments)),
+            command::COUNTS => Ok(self.count_of(arguments)),
+            command::EXITS => Ok(answer(self.exits.read())),
+            command::PARAVIRTUAL => Ok(paravirtual(spmc, arguments)),
+            _ => return None,
+        })
+    }
+
+    fn hold(
+        &self,
+        spmc: &Spmc<'_>,
+        request: &DirectMessage,
+        [ticks, seed, hops, _]: [u64; 4],
+    ) -> Result<[u64; 5], CallError> {
+        if hops != 0 {
+            return pass_on(spmc, request, [ticks, seed, hops]);
+        }
+        let exits = self.exits.read();
+        let exceptions = self.exceptions.load(Ordering::Acquire);
+        self.stop.store(0, Ordering::Release);
+        let deadline = counter().saturating_add(ticks);
+        let held = interruptible(|| hold(seed, deadline, &self.stop));
+        let exits = difference(self.exits.read(), exits);
+        let exceptions = self.exceptions.load(Ordering::Acquire).wrapping_sub(exceptions);
+        Ok([result::OK, held.changed, held.turns, exits, exceptions])
+    }
+
+    fn count_of(&self, [intid, ..]: [u64; 4]) -> [u64; 5] {
+        let counts = u32::try_from(intid).ok().and_then(|intid| self.counts(intid));
+        answer(counts.map(Counts::read).unwrap_or_default())
+    }
+
+    /// Returns the place where `intid` is counted, a free one the first time; `None` if there is none left.
+    fn counts(&self, intid: u32) -> Option<&Counts> {
+        let (_, counts) = self.sources.iter().find(|(source, _)| {
+            match source.compare_exchange(0, intid, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => true,
+                Err(known) => known == intid,
+            }
+        })?;
+        Some(counts)
+    }
+}
+
+/// Has the next partition hold its registers, and holds the own ones meanwhile.
+fn pass_on(
+    spmc: &Spmc<'_>,
+    request: &DirectMessage,
+    [ticks, seed, hops]: [u64; 3],
+) -> Result<[u64; 5], CallError> {
+    let [low, high, ..] = hops.to_le_bytes();
+    // Each holds a pattern of its own.
+    let payload = [command::HOLD, ticks, seed.wrapping_add(0x100), hops >> 16, 0];
+    let onward = DirectMessage {
+        width: Width::Bits64,
+        sender: request.receiver,
+        receiver: EndpointId::new(u16::from_le_bytes([low, high])),
+        framework: None,
+        payload,
+    };
+    let (registers, changed) = hold_call(spmc, seed, &Call::DirectRequest(onward).encode());
+    let response = match Call::decode(&registers) {
+        Ok(Call::DirectResponse(response)) => response,
+        Ok(Call::Error { status, .. }) => return Err(CallError::Refused(status)),
+        _ => {
+            let [function, ..] = registers.0;
+            return Err(CallError::Answer((function & 0xffff_ffff) as u32));
+        }
+    };
+    let [result, others, turns, exits, exceptions] = response.payload;
+    if result == result::OK {
+        Ok([result, others.wrapping_add(changed), turns, exits, exceptions])
+    } else {
+        Ok(response.payload)
+    }
+}
+
+fn arm(spmc: &Spmc<'_>, [ticks, line, ..]: [u64; 4]) -> [u64; 5] {
+    let line = if line == 1 { Line::Fiq } else { Line::Irq };
+    if spmc.enable_interrupt(TIMER, Some(line)).is_err() {
+        return [result::REFUSED, Status::NotSupported.to_raw().into(), 0, 0, 0];
+    }
+    let now = counter();
+    arm_timer((ticks != 0).then(|| now.saturating_add(ticks)));
+    let timer = timer();
+    [result::OK, timer.control, timer.compare, timer.left, now]
+}
+
+fn paravirtual(spmc: &Spmc<'_>, [x0, x1, x2, x3]: [u64; 4]) -> [u64; 5] {
+    let call = tantalum_types::CallRegisters::from_first_eight([x0, x1, x2, x3, 0, 0, 0, 0]);
+    let [x0, ..] = spmc.raw(&call).0;
+    [result::OK, x0, 0, 0, 0]
+}
+
+fn answer([total, irq, fiq, message]: [u64; 4]) -> [u64; 5] {
+    [result::OK, total, irq, fiq, message]
+}
+
+fn difference([now, ..]: [u64; 4], [before, ..]: [u64; 4]) -> u64 {
+    now.wrapping_sub(before)
+}

@@ -1,0 +1,154 @@
+//! What a partition does with the processing element itself: interrupts masked or not, its timer, the counter, and
+//! registers that are to keep what they hold.
+//!
+//! On the host, where partitions are tested, there is no such processing element: interrupts never come, the counter
+//! counts how often it is read, and registers keep what they hold.
+
+use core::sync::atomic::AtomicU32;
+
+use tantalum_types::CallRegisters;
+
+use crate::spmc::Spmc;
+
+/// Holds the registers of the emulated EL1 physical timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// CNTP_CTL_EL0: bit 0 enabled, bit 1 masked, bit 2 condition met.
+    pub control: u64,
+    /// CNTP_CVAL_EL0.
+    pub compare: u64,
+    /// CNTP_TVAL_EL0.
+    pub left: u64,
+}
+
+/// Says what came of holding a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How many registers have changed.
+    pub changed: u64,
+    /// How often the loop went round.
+    pub turns: u64,
+}
+
+pub use imp::{arm_timer, counter, hold, hold_call, interruptible, timer};
+
+#[cfg(target_os = "none")]
+mod imp {
+    use core::arch::asm;
+
+    use super::{AtomicU32, CallRegisters, Held, Spmc, Timer};
+
+    unsafe extern "C" {
+        fn tantalum_sdk_hold(seed: u64, deadline: u64, stop: *const u32, turns: *mut u64) -> u64;
+        fn tantalum_sdk_hold_call(seed: u64, registers: *mut CallRegisters) -> u64;
+    }
+
+    /// Runs `work` with IRQ and FIQ unmasked. Everywhere else they are masked.
+    pub fn interruptible<T>(work: impl FnOnce() -> T) -> T {
+        // SAFETY: the vectors handle both, and keep every register.
+        unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) };
+        let result = work();
+        // SAFETY: what is masked comes later.
+        unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
+        result
+    }
+
+    /// Returns the count of the system counter.
+    pub fn counter() -> u64 {
+        let value: u64;
+        // SAFETY: reading the register has no effect.
+        unsafe { asm!("isb", "mrs {}, cntpct_el0", out(reg) value, options(nostack, preserves_flags)) };
+        value
+    }
+
+    /// Lets the timer's interrupt be pending as long as the counter is at or above `deadline`; `None` turns it off.
+    pub fn arm_timer(deadline: Option<u64>) {
+        // SAFETY: the timer is the partition's, and raises an interrupt that it handles.
+        unsafe {
+            match deadline {
+                Some(deadline) => asm!(
+                    "msr cntp_cval_el0, {}",
+                    "msr cntp_ctl_el0, {}",
+                    in(reg) deadline,
+                    in(reg) 1_u64,
+                    options(nostack, preserves_flags)
+                ),
+                None => asm!("msr cntp_ctl_el0, xzr", options(nostack, preserves_flags)),
+            }
+        }
+    }
+
+    /// Reads the timer.
+    pub fn timer() -> Timer {
+        let (control, compare, left): (u64, u64, u64);
+        // SAFETY: reading the registers has no effect.
+        unsafe {
+            asm!(
+                "mrs {}, cntp_ctl_el0",
+                "mrs {}, cntp_cval_el0",
+                "mrs {}, cntp_tval_el0",
+                out(reg) control,
+                out(reg) compare,
+                out(reg) left,
+                options(nostack, preserves_flags)
+            );
+        }
+        Timer { control, compare, left }
+    }
+
+    /// Fills x9 to x28, v0 to v31, FPCR and FPSR with a pattern made of `seed`, spins until the system counter is at
+    /// or above `deadline` or `stop` is not zero, and looks at the registers again.
+    pub fn hold(seed: u64, deadline: u64, stop: &AtomicU32) -> Held {
+        let mut turns = 0;
+        // SAFETY: the function keeps to the procedure call standard, reads `stop` and writes `turns`.
+        let changed = unsafe { tantalum_sdk_hold(seed, deadline, stop.as_ptr(), &mut turns) };
+        Held { changed, turns }
+    }
+
+    /// Makes a call with a pattern made of `seed` in x18 to x28, v0 to v31, FPCR and FPSR. Returns what comes back, and
+    /// how many of those registers have changed.
+    pub fn hold_call(_spmc: &Spmc<'_>, seed: u64, call: &CallRegisters) -> (CallRegisters, u64) {
+        let mut registers = *call;
+        // SAFETY: as with every call: the function keeps to the procedure call standard, and what the SPMC writes is
+        // memory that this partition has agreed on with it by an earlier call.
+        let changed = unsafe { tantalum_sdk_hold_call(seed, &mut registers) };
+        (registers, changed)
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+mod imp {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{AtomicU32, CallRegisters, Held, Spmc, Timer};
+
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+    /// Runs `work`.
+    pub fn interruptible<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+
+    /// Returns how often this was called before.
+    pub fn counter() -> u64 {
+        COUNTER.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Does nothing.
+    pub fn arm_timer(_deadline: Option<u64>) {}
+
+    /// Returns a timer that is off.
+    pub fn timer() -> Timer {
+        Timer { control: 0, compare: 0, left: 0 }
+    }
+
+    /// Finds every register as it was, after one turn.
+    pub fn hold(_seed: u64, _deadline: u64, _stop: &AtomicU32) -> Held {
+        Held { changed: 0, turns: 1 }
+    }
+
+    /// Makes a call, and finds every register as it was.
+    pub fn hold_call(spmc: &Spmc<'_>, _seed: u64, call: &CallRegisters) -> (CallRegisters, u64) {
+        (spmc.raw(call), 0)
+    }
+}
