@@ -12,6 +12,7 @@
 )]
 
 mod bench;
+mod given_up;
 mod normal_world;
 mod partitions;
 mod stopped;

@@ -106,7 +106,7 @@ impl Spmc {
         Ok(())
     }
 
-    /// Gives memory back to its owner and ends the transaction.
+    /// Gives memory back to its owner and ends the transaction, also one of which fragments are still to come.
     ///
     /// # Errors
     /// INVALID_PARAMETERS if there is no such transaction of the caller's, or the time-slice flag is set; DENIED while
@@ -127,8 +127,13 @@ impl Spmc {
         valid(share.owner == caller.party() && !share.owner_gone)?;
         match share.phase {
             Phase::Offered => {}
-            // It was not offered to anybody yet.
-            Phase::Arriving { .. } => return Err(Status::InvalidParameters),
+            // It was not taken from its owner, nor offered to anybody yet: the sender gives up on the fragments to come.
+            // pKVM does so when it finds that the host may not give away a page in one of them, and stops
+            // the machine if it cannot.
+            Phase::Arriving { .. } => {
+                ledger.remove(handle);
+                return Ok(answer::success());
+            }
             Phase::AtWork => return Err(Status::Busy),
         }
         permitted(!share.is_retrieved())?;
