@@ -324,6 +324,44 @@ static void expect_taken(const struct pages *ranges, u32 count, const char *what
 	}
 }
 
+/*
+ * A page that is given away already comes in a second fragment: all of it is refused.
+ * pKVM then has the SPMC forget the first fragment, but not itself: it never lets go
+ * of the page in it, so that page is lost.
+ */
+static void taken_in_second_fragment(const struct pages *taken)
+{
+	struct pages ranges[2] = { [1] = *taken };
+	struct offer offer = SHARE(ECHO, ranges);
+	struct ffa_regs reply;
+	u32 low, high;
+	void *page;
+
+	page = (void *)__get_free_page(GFP_KERNEL | __GFP_ZERO);
+	if (!expect_true(page, "a page"))
+		return;
+	ranges[0] = (struct pages){ virt_to_phys(page), 1 };
+	memory_describe(&offer);
+	reply = ffa_call(FFA_FN64_MEM_SHARE, memory_length(&offer),
+			 OFFSET_RANGES + RANGE_SIZE);
+	if (!expect_eq((u32)reply.x[0], FFA_MEM_FRAG_RX,
+		       "answer to the first fragment"))
+		return;
+	low = reply.x[1];
+	high = reply.x[2];
+	memmove(mailbox.tx, mailbox.tx + OFFSET_RANGES + RANGE_SIZE, RANGE_SIZE);
+	reply = ffa_call(FFA_MEM_FRAG_TX, low, high, RANGE_SIZE);
+	expect_error(reply, DENIED, "a fragment with a page that is taken");
+	/* That was the end of it. */
+	expect_error(memory_reclaim(PACK_HANDLE(low, high), 0), INVALID,
+		     "FFA_MEM_RECLAIM of what was refused");
+	if (under_pkvm())
+		return;
+	offer.count = 1;
+	if (expect_unchanged(&offer, "a refused fragment"))
+		free_page((unsigned long)page);
+}
+
 void share_page_twice(void)
 {
 	const struct partition *sp = ECHO;
@@ -381,6 +419,7 @@ void share_page_twice(void)
 		list[0] = (struct pages){ at + 6 * PAGE_SIZE, 1 };
 		list[1] = (struct pages){ at + 2 * PAGE_SIZE, 1 };
 		expect_taken(list, 2, "a page of it behind another");
+		taken_in_second_fragment(first);
 
 		/* What was refused took nothing from who has it. */
 		if (tell(&reply, 0, sp, "retrieving", CMD_RETRIEVE, handle,

@@ -229,9 +229,12 @@ void sp_share_multi(void)
 {
 	const struct partition *owner = RELAY, *writer = ECHO, *reader = IRQ;
 	struct ffa_regs reply;
-	u64 handle, sum = 0;
+	u64 handle, page, sum = 0;
 
 	if (!memory_begin())
+		return;
+	page = address_of(owner, 2);
+	if (!page)
 		return;
 	tell(&reply, 0, owner, "filling", CMD_FILL, MEMORY_OWN, 2, 1, 30);
 	tell(&reply, FFA_RET_INVALID_PARAMETERS, owner,
@@ -282,6 +285,21 @@ void sp_share_multi(void)
 	     handle);
 	/* The other one has lost nothing. */
 	tell(&reply, 0, writer, "writing", CMD_WRITE, handle, 0, 0x3030);
+
+	/*
+	 * Who may only read and writes is stopped. It gives back what it has, and
+	 * begins anew without it.
+	 */
+	if (!tell(&reply, 0, reader, "retrieving again", CMD_RETRIEVE, handle,
+		  FROM(owner->id, MEMORY_NORMAL), KIND_SHARE,
+		  WISH(PERMIT_RO, 30) | BESIDE(writer, PERMIT_RW) | OTHER_FIRST))
+		goto relinquish;
+	expect_contained(reader, true, "writing what it may only read", page,
+			 TOUCH_WRITE, 0xbad);
+	if (tell(&reply, 0, writer, "reading", CMD_READ, handle, 0))
+		expect_eq(reply.x[5], 0x3030, "word that the reader tried to write");
+	tell(&reply, FFA_RET_INVALID_PARAMETERS, reader,
+	     "relinquishing what is gone", CMD_RELINQUISH, handle);
 relinquish:
 	tell(&reply, 0, writer, "relinquishing", CMD_RELINQUISH, handle);
 reclaim:
