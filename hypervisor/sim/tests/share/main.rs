@@ -12,6 +12,9 @@
 )]
 
 mod bench;
+mod fragments;
+mod malformed;
 mod normal_world;
 mod partitions;
 mod stopped;
+mod versions;
