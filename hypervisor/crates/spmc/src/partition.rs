@@ -32,10 +32,13 @@ use crate::virtual_interrupts::{
 };
 
 /// Counts the table pages for all partitions together.
+///
+/// Each partition named in the SPMC's manifest may have its share of them: sixteen of eight partitions, forty-two of
+/// three. Four go to its two roots and to a memory of up to 2 MiB; with the others it can borrow memory that lies
+/// scattered over as many pieces of 2 MiB, less one for each GiB. That is more than a driver's buffers take. It is not
+/// enough for pages spread over all the normal world's memory, which would take a table for each page: then the
+/// borrower is told that there is no memory.
 pub const TABLE_PAGES: usize = 128;
-
-/// Counts the table pages that one partition may have: an eighth, so that nobody can starve another.
-pub(crate) const TABLE_PAGES_PER_PARTITION: usize = TABLE_PAGES / tantalum_types::MAX_PARTITIONS;
 
 /// Is a Secure Partition.
 #[derive(Debug)]

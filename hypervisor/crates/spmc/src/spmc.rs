@@ -13,7 +13,7 @@ use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRang
 use crate::endpoint::Endpoint;
 use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
 use crate::notify::{Notifications, SCHEDULE_RECEIVER_SGI};
-use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::partition::{Partition, PartitionError, TABLE_PAGES};
 use crate::pristine::Pristine;
 use crate::share::Ledger;
 use crate::vm::VmMailboxes;
@@ -102,7 +102,7 @@ impl Spmc {
             vms: Mutex::new(VmMailboxes::new()),
             notifications: Mutex::new(Notifications::new()),
             normal_memory: Vec::new(),
-            tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
+            tables: Mutex::new(TablePool::new(0)),
             ledger: Mutex::new(Ledger::new()),
             machine: MachineInterrupts::new(),
         }
@@ -113,6 +113,8 @@ impl Spmc {
     /// A partition whose package or manifest is wrong is left out, which the log says.
     pub fn configure(&mut self, manifest: &SpmcManifest, platform: &impl Platform) {
         self.normal_memory = manifest.non_secure_memory.clone();
+        // A share for each, so that nobody can starve another.
+        self.tables.get_mut().set_quota(TABLE_PAGES.checked_div(manifest.partitions.len()).unwrap_or(0));
         self.machine.cpus = manifest.cpus.clone();
         for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
             match self.load(index, entry, manifest, platform) {

@@ -307,6 +307,17 @@ impl Bench {
         layout: Layout,
         bytes: &[u8],
     ) -> Result<(Transaction, Vec<Constituent>), Status> {
+        self.retrieve_from(who, layout, bytes, HOST)
+    }
+
+    /// Does that where further fragments name `endpoint`.
+    fn retrieve_from(
+        &self,
+        who: Who,
+        layout: Layout,
+        bytes: &[u8],
+        endpoint: EndpointId,
+    ) -> Result<(Transaction, Vec<Constituent>), Status> {
         let length = bytes.len() as u32;
         let (total, first) =
             match self.call(who, bytes, Call::MemRetrieveRequest(transaction(length, length))) {
@@ -320,10 +331,10 @@ impl Bench {
         assert_eq!(self.release_rx(who), Ok(()));
         let handle = Handle::new(u64::from_le_bytes(answer[8..16].try_into().unwrap())).raw();
         while answer.len() < total as usize {
-            let next = Call::MemFragRx { handle, offset: answer.len() as u32, endpoint: HOST };
+            let next = Call::MemFragRx { handle, offset: answer.len() as u32, endpoint };
             match self.call(who, &[], next) {
-                Call::MemFragTx { handle: of, length, endpoint: HOST } => {
-                    assert_eq!(of, handle);
+                Call::MemFragTx { handle: of, length, endpoint: to } => {
+                    assert_eq!((of, to), (handle, endpoint));
                     answer.extend(self.rx(who, length as usize));
                     assert_eq!(self.release_rx(who), Ok(()));
                 }
@@ -347,6 +358,19 @@ impl Bench {
         receivers: &[EndpointId],
     ) -> Result<(Transaction, Vec<Constituent>), Status> {
         self.retrieve_with(Who::Sp(index), Layout::V1_1, &request(from, handle, kind, receivers))
+    }
+
+    /// Asks for everything about memory that the normal world has sent, as a hypervisor does: with nothing but the
+    /// sender and the handle in a header of 48 bytes.
+    pub fn ask_for_all(
+        &self,
+        handle: Handle,
+        sender: EndpointId,
+    ) -> Result<(Transaction, Vec<Constituent>), Status> {
+        let mut bytes = vec![0; 48];
+        bytes[..2].copy_from_slice(&sender.raw().to_le_bytes());
+        bytes[8..16].copy_from_slice(&handle.raw().to_le_bytes());
+        self.retrieve_from(Who::Host, Layout::V1_1, &bytes, sender)
     }
 
     pub fn relinquish(&self, who: Who, handle: Handle, flags: RelinquishFlags) -> Result<(), Status> {

@@ -13,6 +13,9 @@
 
 mod bench;
 mod given_up;
+mod fragments;
+mod malformed;
 mod normal_world;
 mod partitions;
 mod stopped;
+mod versions;
