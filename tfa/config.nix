@@ -49,7 +49,7 @@ let
   };
   spmc = {
     base = "0x0e100000";
-    size = "0x00100000";
+    size = "0x00200000";
   };
 
   # Where sptool puts the image in a package; the manifest is at 0x1000.

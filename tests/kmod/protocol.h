@@ -98,9 +98,10 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* Interrupts; all of these take the 64-bit form. */
 
 /*
- * x4 = ticks of the system counter to spin for, x5 = seed of the pattern that is
+ * x4 = ticks of the system counter to spin for, less if it is stopped; x5 = seed of the pattern that is
  * in the registers meanwhile, x6 = ids of the next hops, 16 bits each, next one
- * lowest: the last one spins -> x4 = registers that changed, on all hops; of the
+ * lowest: the last one spins; x7 = ticks until its own timer goes off by IRQ, or
+ * 0 -> x4 = registers that changed, on all hops; of the
  * last one x5 = turns, x6 = managed exits, x7 = interrupts it took as exceptions
  */
 #define CMD_HOLD	0x54410300
@@ -115,8 +116,37 @@ extern const struct partition partitions[PARTITION_COUNT];
 #define CMD_EXITS	0x54410303
 /* x4-x7 = x0-x3 of a paravirtual call that the partition makes -> x4 = x0 it got */
 #define CMD_PARAVIRTUAL	0x54410304
+/* Of irq only: x4 = seconds until the clock's alarm rings -> x4 = its time */
+#define CMD_ARM_ALARM	0x54410305
+/* -> x4, x5 = when the last HOLD began, ended; x6 = last interrupt was handled */
+#define CMD_TIMES	0x54410306
+/* Ends a HOLD that another execution context of the partition is at */
+#define CMD_STOP	0x54410307
 
 /* The virtual interrupt of a partition's emulated timer. */
 #define TIMER_INTID	3
+/* The alarm of the real-time clock, which irq owns. */
+#define ALARM_INTID	34
+
+/* The life of partitions. */
+
+/* x4 = way to fail, below FAIL_WAYS: there is no answer, the partition ends */
+#define CMD_FAIL	0x54410400
+#define FAIL_WAYS	5
+/* There is no answer, the partition is at it for ever */
+#define CMD_LOOP	0x54410401
+/* x4 = times to call FFA_YIELD -> x4 = times that succeeded */
+#define CMD_YIELD	0x54410402
+/*
+ * x4 = mark of this life -> x4 = LIFEs in this life so far, x5 = mark before,
+ * FIRST_MARK in a fresh life, x6 = CPUs that went off, x7 = LOOPs that began
+ */
+#define CMD_LIFE	0x54410403
+#define FIRST_MARK	0x5441465245534821
+/*
+ * x4 = partition to ask, x5-x7 = x3-x5 of what it is asked -> x4 = 0 or error,
+ * x5-x7 = x3-x5 of its answer
+ */
+#define CMD_FORWARD	0x54410404
 
 #endif

@@ -44,4 +44,20 @@ void sp_share_multi(void);
 void ns_preempt_resume(void);
 void chain_preempt_resume(void);
 
+/* interrupt.c */
+void managed_exit(void);
+void secure_irq_in_normal_world(void);
+void secure_irq_in_other_partition(void);
+
+/* chain.c */
+void chain_cycle_refused(void);
+void yield(void);
+
+/* parallel.c */
+void parallel_4cpu(void);
+
+/* lifecycle.c */
+void partition_abort(void);
+void cpu_hotplug(void);
+
 #endif

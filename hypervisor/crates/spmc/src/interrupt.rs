@@ -490,6 +490,7 @@ impl Spmc {
     pub(crate) fn configure_interrupts(&self, cpu: &mut Cpu, platform: &impl Platform) {
         if cpu.leaving {
             cpu.leaving = false;
+            self.settle_all(cpu, platform);
             self.leave(cpu, platform);
         }
         while let Some(index) = cpu.to_configure.take_first() {
@@ -528,7 +529,7 @@ impl Spmc {
     }
 
     /// Disables the interrupts of a partition that has been stopped, and ends those that it has not.
-    fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
+    pub(crate) fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
         for owned in partition.owned_interrupts().iter() {
             let setting = owned.current.lock().take();
             if let Some(setting) = setting {

@@ -15,6 +15,7 @@ use tantalum_sdk::{CallError, Spmc};
 use tantalum_types::{CallRegisters, EndpointId};
 
 pub mod interrupt;
+pub mod lifecycle;
 pub mod memory;
 
 /// Command words, in x3 of a request.
@@ -55,6 +56,8 @@ pub struct Protocol {
     memory: memory::Memory,
     /// What interrupts have done.
     pub interrupts: interrupt::Interrupts,
+    /// What tells one life from the next.
+    pub lifecycle: lifecycle::Lifecycle,
 }
 
 impl Protocol {
@@ -66,6 +69,7 @@ impl Protocol {
             stores: AtomicU64::new(0),
             memory: memory::Memory::new(),
             interrupts: interrupt::Interrupts::new(),
+            lifecycle: lifecycle::Lifecycle::new(),
         }
     }
 
@@ -93,6 +97,7 @@ impl Protocol {
             .answer(spmc, request.receiver, request.payload)
             .map(Ok)
             .or_else(|| self.interrupts.answer(spmc, request))
+            .or_else(|| self.lifecycle.answer(spmc, request))
     }
 
     fn exchange(&self, [value, ..]: [u64; 4]) -> [u64; 5] {

@@ -68,6 +68,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod buffers;
+mod device;
 #[cfg(test)]
 mod fake;
 pub mod interrupt;
@@ -81,6 +82,7 @@ mod spmc;
 mod stage1;
 
 pub use buffers::{BUFFER_SIZE, Buffer, Buffers, TakenBuffers};
+pub use device::{CannotMap, DEVICE_SIZE, Device};
 pub use interrupt::{Delivery, Line};
 #[cfg(target_os = "none")]
 pub use machine::{abort, log, mpidr};

@@ -173,6 +173,11 @@ fn map(range: Range<usize>, contents: Contents) -> Result<(), MapError> {
     Ok(())
 }
 
+/// Maps the registers of a device, a page at `address`. Called while the partition starts.
+pub(crate) fn map_device(address: usize) -> Option<()> {
+    map(address..address.checked_add(PAGE_SIZE)?, Contents::Device).ok()
+}
+
 /// Maps the image and the boot information. Runs with the MMU off.
 extern "C" fn early_map(boot_info: usize) -> bool {
     let image = [

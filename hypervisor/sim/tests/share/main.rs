@@ -12,8 +12,8 @@
 )]
 
 mod bench;
-mod given_up;
 mod fragments;
+mod given_up;
 mod malformed;
 mod normal_world;
 mod partitions;
