@@ -92,7 +92,8 @@ mod imp {
                     "br x9",
                     out("x9") _
                 ),
-                Offence::Register => asm!("msr actlr_el1, xzr"),
+                // ICC_IAR1_EL1, of the interrupt controller.
+                Offence::Register => asm!("mrs x9, s3_0_c12_c12_0", out("x9") _),
                 Offence::Undefined => asm!("udf #0"),
             }
         }
