@@ -383,6 +383,57 @@ impl Bench {
         ok(self.call(who, &[], Call::MemReclaim { handle: handle.raw(), flags }))
     }
 
+    /// Lets partition `index` offer ranges on `cpu`.
+    pub fn offer_on(
+        &self,
+        cpu: usize,
+        index: usize,
+        kind: TransactionKind,
+        receivers: &[EndpointId],
+        ranges: &[Constituent],
+    ) -> Result<Handle, Status> {
+        let bytes = encode(Layout::V1_1, &offer(sp(index), kind, receivers), ranges);
+        match self.sp_call_on(cpu, index, &bytes, begin(kind, bytes.len(), bytes.len())) {
+            Call::Success32 { results: [low, high, ..], .. } => Ok(Handle::from_words(low, high)),
+            Call::Error { status, .. } => Err(status),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets partition `index`, the only receiver, retrieve memory on `cpu`.
+    pub fn retrieve_on(
+        &self,
+        cpu: usize,
+        index: usize,
+        from: EndpointId,
+        handle: Handle,
+        kind: TransactionKind,
+    ) -> Result<(), Status> {
+        let bytes = encode(Layout::V1_1, &request(from, handle, kind, &[sp(index)]), &[]);
+        let length = bytes.len() as u32;
+        let retrieve = Call::MemRetrieveRequest(transaction(length, length));
+        match self.sp_call_on(cpu, index, &bytes, retrieve) {
+            Call::MemRetrieveResponse { .. } => {
+                ok(self.sp_call_on(cpu, index, &[], Call::RxRelease { endpoint: HOST }))
+            }
+            Call::Error { status, .. } => Err(status),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets partition `index` relinquish memory on `cpu`.
+    pub fn relinquish_on(&self, cpu: usize, index: usize, handle: Handle) -> Result<(), Status> {
+        let mut bytes = [0; 18];
+        let endpoints = List::of_one(sp(index));
+        Relinquish { handle, flags: RelinquishFlags::empty(), endpoints }.encode(&mut bytes).unwrap();
+        ok(self.sp_call_on(cpu, index, &bytes, Call::MemRelinquish))
+    }
+
+    /// Lets partition `index` reclaim memory on `cpu`.
+    pub fn reclaim_on(&self, cpu: usize, index: usize, handle: Handle) -> Result<(), Status> {
+        ok(self.sp_call_on(cpu, index, &[], Call::MemReclaim { handle: handle.raw(), flags: 0 }))
+    }
+
     pub fn fill(&self, page: Pa, byte: u8) {
         self.sim.machine().write(page, &[byte; PAGE as usize]).unwrap();
     }

@@ -16,5 +16,6 @@ mod fragments;
 mod malformed;
 mod normal_world;
 mod partitions;
+mod races;
 mod stopped;
 mod versions;
