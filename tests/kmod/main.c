@@ -70,6 +70,9 @@ static const struct scenario scenarios[] = {
 	SCENARIO(managed_exit),
 	SCENARIO(secure_irq_in_normal_world),
 	SCENARIO(secure_irq_in_other_partition),
+	SCENARIO(notify_host),
+	SCENARIO(notify_sp),
+	SCENARIO(indirect_message),
 };
 
 static DECLARE_COMPLETION(finished);

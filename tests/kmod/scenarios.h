@@ -24,6 +24,13 @@ void direct_refused(void);
 void relay_chain(void);
 void relay_depth_3(void);
 
+/* notify.c */
+void notify_host(void);
+void notify_sp(void);
+
+/* indirect.c */
+void indirect_message(void);
+
 /* preempt.c */
 void ns_preempt_resume(void);
 void chain_preempt_resume(void);

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tantalum_hal::{AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+use tantalum_hal::{
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId,
+};
 use tantalum_types::{
     Address, AddressSpace, CallRegisters, CpuIndex, Ipa, MAX_CPUS, PAGE_SIZE, Pa, PageRange,
 };
@@ -52,6 +54,7 @@ pub struct Machine {
     log: Mutex<String>,
     spmd: Mutex<Option<Spmd>>,
     wrong_space: Mutex<Vec<Pa>>,
+    published: Mutex<Vec<PageRange<Pa>>>,
 }
 
 impl Default for Machine {
@@ -83,6 +86,7 @@ impl Machine {
             log: Mutex::default(),
             spmd: Mutex::default(),
             wrong_space: Mutex::default(),
+            published: Mutex::default(),
         }
     }
 
@@ -95,6 +99,11 @@ impl Machine {
     /// On a real machine such an access can cross the wall between the worlds: there must be none.
     pub fn wrong_space_accesses(&self) -> Vec<Pa> {
         self.wrong_space.lock().unwrap().clone()
+    }
+
+    /// Returns all memory that was written to be code.
+    pub fn published(&self) -> Vec<PageRange<Pa>> {
+        self.published.lock().unwrap().clone()
     }
 
     /// Lets an edge of an interrupt come: a private one of `cpu`, or a shared one, which goes to `cpu` if nobody has
@@ -254,6 +263,12 @@ impl PhysicalMemory for Machine {
 
     fn zero(&self, range: &PageRange<Pa>) -> Result<(), AccessError> {
         self.in_pages(range.start(), range.size() as usize, |page, _, _| page.fill(0))
+    }
+}
+
+impl CodeMemory for Machine {
+    fn publish(&self, range: &PageRange<Pa>) {
+        self.published.lock().unwrap().push(*range);
     }
 }
 

@@ -13,17 +13,22 @@
 
 pub mod answer;
 pub mod boot_info;
+mod buffers;
 mod call;
 pub mod feature;
 pub mod function;
+mod indirect;
 pub mod memory;
 mod message;
+pub mod notification;
 mod partition_info;
 mod status;
 mod uuids;
 mod version;
 
+pub use buffers::{BufferDescription, EndpointBuffers};
 pub use call::{Call, ConsoleText, DecodeError, MemoryTransaction, Target};
+pub use indirect::MessageHeader;
 pub use message::{DirectMessage, FrameworkMessage, Width};
 pub use partition_info::{PartitionInfo, PartitionInfoRecord, PartitionProperties};
 pub use status::Status;

@@ -16,5 +16,5 @@ pub use event::{
     TimerRegister, Trap, TrapKind, VcpuStart, VirtualInterrupts,
 };
 pub use platform::{
-    AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, Trigger, VmId,
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, Trigger, VmId,
 };

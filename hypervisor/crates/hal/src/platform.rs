@@ -48,6 +48,13 @@ pub trait PhysicalMemory {
     fn zero(&self, range: &PageRange<Pa>) -> Result<(), AccessError>;
 }
 
+/// Lets memory that was written become code.
+pub trait CodeMemory {
+    /// Makes what was written to `range`, which is RAM that [`PhysicalMemory`] reaches, visible to who reads it past
+    /// the caches, and lets every processing element fetch instructions from it anew.
+    fn publish(&self, range: &PageRange<Pa>);
+}
+
 /// Gives access to the pages set aside for translation tables, 512 descriptors of 8 bytes each.
 ///
 /// Only the hypervisor writes them, but the MMU of any processing element may read them at any time: a write
@@ -79,7 +86,7 @@ pub trait Tlb {
 /// Is the machine below a hypervisor.
 ///
 /// Every method may be called on any processing element at any time, so implementations lock what they need.
-pub trait Platform: PhysicalMemory + TableMemory + Tlb {
+pub trait Platform: PhysicalMemory + CodeMemory + TableMemory + Tlb {
     /// Calls the SPMD and returns its answer. Only for calls that the SPMD answers itself.
     fn call_spmd(&self, call: &CallRegisters) -> CallRegisters;
 

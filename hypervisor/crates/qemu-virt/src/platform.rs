@@ -3,8 +3,10 @@
 use spin::RwLock;
 use tantalum_aarch64::stage1::{self, Contents, Region};
 use tantalum_aarch64::tables::TablePool;
-use tantalum_aarch64::{gic, memory, smc, timer, tlb};
-use tantalum_hal::{AccessError, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId};
+use tantalum_aarch64::{cache, gic, memory, smc, timer, tlb};
+use tantalum_hal::{
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, VmId,
+};
 use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, Ipa, Pa, PageRange};
 
 use crate::board::{NORMAL_WORLD_MEMORY, PARTITION_MEMORY, WrongMemory};
@@ -108,6 +110,17 @@ impl<const TABLES: usize> PhysicalMemory for QemuVirt<TABLES> {
         // SAFETY: as above.
         unsafe { memory::zero_pages(core::ptr::with_exposed_provenance_mut(address), range.page_count()) };
         Ok(())
+    }
+}
+
+impl<const TABLES: usize> CodeMemory for QemuVirt<TABLES> {
+    fn publish(&self, range: &PageRange<Pa>) {
+        // What cannot be reached was not written either.
+        if self.reach(range.start(), range.size()).is_ok() {
+            // SAFETY: the memory is mapped at its own address.
+            unsafe { cache::clean_and_invalidate(&(range.start().raw()..range.end())) };
+            cache::invalidate_instruction_caches();
+        }
     }
 }
 

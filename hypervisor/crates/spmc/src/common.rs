@@ -6,7 +6,6 @@ use tantalum_types::{CallRegisters, EndpointId, Pa, PageRange};
 
 use crate::endpoint::Endpoint;
 use crate::features::features;
-use crate::mailbox::MAX_BUFFER_PAGES;
 use crate::partition::Partition;
 use crate::spmc::Spmc;
 
@@ -39,7 +38,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Returns the caller's id.
-    fn id(&self) -> EndpointId {
+    pub(crate) fn id(&self) -> EndpointId {
         match self {
             Self::NormalWorld(_) => EndpointId::HYPERVISOR,
             Self::Partition(partition) => partition.id(),
@@ -59,44 +58,24 @@ impl Spmc {
             Call::Features { id, input } => features(caller, id, input).map(success_pair),
             Call::IdGet => Ok(success_pair([u32::from(caller.id().raw()), 0])),
             Call::SpmIdGet => Ok(success_pair([u32::from(EndpointId::SPMC.raw()), 0])),
-            Call::RxtxMap { tx, rx, page_count, .. } => self.rxtx_map(caller, tx, rx, page_count),
-            Call::RxtxUnmap { endpoint } => for_itself(endpoint)
-                .and_then(|()| caller.endpoint().mailbox.lock().unmap())
-                .map(|()| answer::success()),
-            Call::RxRelease { endpoint } => for_itself(endpoint)
-                .and_then(|()| caller.endpoint().mailbox.lock().release())
-                .map(|()| answer::success()),
+            Call::RxtxMap { tx, rx, page_count, .. } => {
+                self.rxtx_map(caller, tx, rx, page_count, memory).map(|()| answer::success())
+            }
+            Call::RxtxUnmap { endpoint } => self.rxtx_unmap(caller, endpoint).map(|()| answer::success()),
+            Call::RxRelease { endpoint } => self.rx_release(caller, endpoint).map(|()| answer::success()),
+            Call::RxAcquire { endpoint } => self.rx_acquire(caller, endpoint).map(|()| answer::success()),
             Call::PartitionInfoGet { ref uuid, count_only } => {
                 self.partition_info_get(caller, uuid, count_only, memory).map(success_pair)
+            }
+            Call::PartitionInfoGetRegs { ref uuid, start_index, tag } => {
+                self.partition_info_get_regs(caller, uuid, start_index, tag)
             }
             _ => return None,
         })
     }
 
-    /// Takes the buffers of an endpoint after it has been shown that they are its own.
-    fn rxtx_map(
-        &self,
-        caller: &Caller<'_>,
-        tx: u64,
-        rx: u64,
-        page_count: u32,
-    ) -> Result<CallRegisters, Status> {
-        if page_count == 0 || page_count > u32::from(MAX_BUFFER_PAGES) {
-            return Err(Status::InvalidParameters);
-        }
-        let pages = u64::from(page_count);
-        let (tx, rx) = match caller {
-            Caller::NormalWorld(_) => (self.normal_pages(tx, pages)?, self.normal_pages(rx, pages)?),
-            Caller::Partition(partition) => {
-                (partition.own_pages(tx, pages)?, partition.own_pages(rx, pages)?)
-            }
-        };
-        caller.endpoint().mailbox.lock().map(tx, rx)?;
-        Ok(answer::success())
-    }
-
     /// Returns `page_count` pages at `address`, which are RAM of the normal world.
-    fn normal_pages(&self, address: u64, page_count: u64) -> Result<PageRange<Pa>, Status> {
+    pub(crate) fn normal_pages(&self, address: u64, page_count: u64) -> Result<PageRange<Pa>, Status> {
         let pages =
             PageRange::new(Pa::non_secure(address), page_count).map_err(|_| Status::InvalidParameters)?;
         if self.normal_memory.iter().any(|memory| memory.contains_range(&pages)) {
@@ -107,10 +86,14 @@ impl Spmc {
     }
 }
 
-/// Checks that a call is for the caller itself: the id in it is for hypervisors that speak for a virtual
-/// machine, and no virtual machine is known.
-fn for_itself(endpoint: EndpointId) -> Result<(), Status> {
-    if endpoint == EndpointId::HYPERVISOR { Ok(()) } else { Err(Status::InvalidParameters) }
+/// Checks x8 to x17 of a call that has no use for them: who speaks FF-A 1.2 leaves them zero, who does not need not
+/// know of them (FF-A 1.2, section 12.2).
+///
+/// # Errors
+/// INVALID_PARAMETERS if they are not.
+pub(crate) fn check_extra(version: Version, registers: &CallRegisters) -> Result<(), Status> {
+    let used = registers.0.iter().skip(8).any(|register| *register != 0);
+    if used && version >= Version::V1_2 { Err(Status::InvalidParameters) } else { Ok(()) }
 }
 
 /// Answers success with w2 and w3.

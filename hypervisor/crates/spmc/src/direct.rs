@@ -2,14 +2,12 @@
 
 use tantalum_ffa::{Call, DirectMessage, Status};
 use tantalum_hal::{Action, Entry, Platform};
-use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
 use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{Origin, RunModel};
-use crate::virtual_interrupts::more_restrictive;
 
 impl Spmc {
     /// Carries a direct request of the normal world to a partition.
@@ -28,9 +26,8 @@ impl Spmc {
         if message.sender != EndpointId::HYPERVISOR || message.framework.is_some() {
             return Err(Status::InvalidParameters);
         }
-        let (partition, callee) = self.receiver(cpu, message.receiver)?;
-        let action = partition.manifest().ns_interrupts_action;
-        self.enter(cpu, callee, Origin::NormalWorld(message.sender), action, message)
+        let (_, callee) = self.receiver(cpu, message.receiver)?;
+        self.enter(cpu, callee, Origin::NormalWorld(message.sender), message)
     }
 
     /// Carries a direct request of one partition to another.
@@ -52,16 +49,13 @@ impl Spmc {
             // The normal world is never the servant of a partition.
             return Err(Status::InvalidParameters);
         }
-        if !caller.partition.manifest().messaging.sends_direct {
+        if !caller.partition.manifest().messaging.sends_direct || cpu.going_off.is_some() {
             return Err(Status::Denied);
         }
         let (partition, callee) = self.receiver(cpu, message.receiver)?;
-        let restriction =
-            caller.partition.interrupts(caller.id.index).map_or(NsInterruptsAction::Queued, |i| i.action());
-        let action = more_restrictive(restriction, partition.manifest().ns_interrupts_action);
-        // Nobody else changes the state of an execution context that runs here, or is blocked on what runs here.
+        // Nobody else changes the state of an execution context that runs here, or waits for what runs here.
         caller.vcpu()?.block(callee, Cycle::DirectRequest)?;
-        self.enter(cpu, callee, Origin::Partition(caller.id), action, message).map_err(|status| {
+        self.enter(cpu, callee, Origin::Partition(caller.id), message).map_err(|status| {
             let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(callee));
             let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
             if cycle { Status::Denied } else { status }
@@ -80,25 +74,18 @@ impl Spmc {
         message: &DirectMessage,
         platform: &impl Platform,
     ) -> Result<Action, Status> {
-        if message.sender != caller.partition.id() || message.framework.is_some() {
+        if message.sender != caller.partition.id() {
             return Err(Status::InvalidParameters);
         }
-        let unhandled = match caller.partition.interrupts(caller.id.index) {
-            Some(interrupts) if !interrupts.is_quiet() => {
-                caller.vcpu()?.asked_by(message.receiver)?;
-                self.end_turn(cpu, caller, interrupts, platform)
-            }
-            _ => false,
-        };
-        let origin = caller.vcpu()?.respond(message.receiver)?;
-        if unhandled {
-            cpu.to_wake.insert(caller.id.partition);
+        if message.framework.is_some() {
+            return self.framework_response(cpu, caller, message, platform);
         }
+        self.prepare_to_wait(cpu, caller, platform, |vcpu| {
+            vcpu.asked_by(message.receiver, Cycle::DirectResponse).map(|_| ())
+        })?;
+        let origin = caller.vcpu()?.respond(message.receiver)?;
         let registers = Call::DirectResponse(*message).encode();
-        Ok(match origin {
-            Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
-            Origin::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
-        })
+        Ok(self.answer_origin(cpu, origin, caller.id, registers))
     }
 
     /// Returns the partition `id` and the execution context of it that serves requests on this processing
@@ -123,14 +110,22 @@ impl Spmc {
         cpu: &mut Cpu,
         callee: VcpuId,
         origin: Origin,
-        action: NsInterruptsAction,
         message: &DirectMessage,
     ) -> Result<Action, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
+        let model = RunModel::DirectRequest { origin };
         let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
-        vcpu.enter(RunModel::DirectRequest { origin })?;
+        let entered = vcpu.enter(model);
         drop(vcpu);
-        partition.begin_turn(callee.index, action);
-        Ok(self.run(cpu, callee, Entry::Answer(Call::DirectRequest(*message).encode())))
+        if entered.is_ok() {
+            self.begin_turn(partition, callee, model);
+        }
+        let registers = Call::DirectRequest(*message).encode();
+        match entered {
+            Ok(()) => Ok(self.run(cpu, callee, Entry::Answer(registers))),
+            // It has not begun yet.
+            Err(Status::Denied) => self.start_to_serve(cpu, callee, model, registers),
+            Err(status) => Err(status),
+        }
     }
 }

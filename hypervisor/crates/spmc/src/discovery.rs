@@ -1,9 +1,9 @@
-//! What FFA_PARTITION_INFO_GET answers (FF-A 1.2, section 13.8).
+//! What FFA_PARTITION_INFO_GET and FFA_PARTITION_INFO_GET_REGS answer (FF-A 1.2, sections 13.8 and 13.9).
 
-use tantalum_ffa::{PartitionInfo, Status, Uuid, Version};
+use tantalum_ffa::{PartitionInfo, Status, Uuid, Version, answer};
 use tantalum_hal::PhysicalMemory;
 use tantalum_manifest::MAX_UUIDS;
-use tantalum_types::MAX_PARTITIONS;
+use tantalum_types::{CallRegisters, MAX_PARTITIONS};
 
 use crate::common::Caller;
 use crate::spmc::Spmc;
@@ -25,13 +25,7 @@ impl Spmc {
         let with_uuid = uuid.is_nil();
         let mut message = heapless::Vec::<u8, { MAX_PARTITIONS * MAX_UUIDS * PartitionInfo::SIZE }>::new();
         let mut count: u32 = 0;
-        // Before FF-A 1.2 a partition is described once, whatever it offers.
-        let knows_services = version >= Version::V1_2;
-        let infos = self
-            .live_partitions()
-            .filter(|partition| partition.offers(uuid))
-            .flat_map(|partition| partition.infos(uuid, knows_services, caller.is_normal_world()));
-        for info in infos {
+        for info in self.infos(caller, uuid) {
             let record = info.encode(version, with_uuid);
             message.extend_from_slice(record.as_bytes()).map_err(|_| Status::NoMemory)?;
             count = count.saturating_add(1);
@@ -46,5 +40,58 @@ impl Spmc {
         // In FF-A 1.0 there is one size, and w3 is reserved.
         let size = if version.minor == 0 { 0 } else { PartitionInfo::record_size(version) };
         Ok([count, u32::try_from(size).unwrap_or(0)])
+    }
+
+    /// Describes partitions that offer `uuid` in registers, from the one with the index `start_index` on.
+    ///
+    /// The tag says which partitions there are. So it changes when one is stopped or begins anew, and the caller, who
+    /// may have missed one, begins anew too.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED if the caller does not speak FF-A 1.2, INVALID_PARAMETERS if nobody offers `uuid`, if there is no
+    /// such index, or for a tag with the first call; RETRY if the tag has changed.
+    pub(crate) fn partition_info_get_regs(
+        &self,
+        caller: &Caller<'_>,
+        uuid: &Uuid,
+        start_index: u16,
+        tag: u16,
+    ) -> Result<CallRegisters, Status> {
+        let version = caller.version();
+        if version < Version::V1_2 {
+            return Err(Status::NotSupported);
+        }
+        let now = self.live_partitions().fold(0, |tag, partition| tag | 1 << partition.index().get());
+        if start_index == 0 && tag != 0 {
+            return Err(Status::InvalidParameters);
+        }
+        if start_index != 0 && tag != now {
+            return Err(Status::Retry);
+        }
+        let count = u16::try_from(self.infos(caller, uuid).count()).map_err(|_| Status::NoMemory)?;
+        let last = count.checked_sub(1).ok_or(Status::InvalidParameters)?;
+        if start_index > last {
+            return Err(Status::InvalidParameters);
+        }
+        let mut results = [0; 16];
+        let [summary, records @ ..] = &mut results;
+        let mut current = start_index;
+        let infos = self.infos(caller, uuid).skip(usize::from(start_index));
+        for ((record, info), index) in records.chunks_exact_mut(3).zip(infos).zip(start_index..) {
+            record.copy_from_slice(&info.encode_registers(version, uuid.is_nil()));
+            current = index;
+        }
+        let size = u64::try_from(PartitionInfo::record_size(version)).unwrap_or(0);
+        *summary = size << 48 | u64::from(now) << 32 | u64::from(current) << 16 | u64::from(last);
+        Ok(answer::success64(results))
+    }
+
+    /// Yields a description of every partition that offers `uuid`, and of every such service for callers who know
+    /// services: before FF-A 1.2 a partition is described once, whatever it offers.
+    fn infos(&self, caller: &Caller<'_>, uuid: &Uuid) -> impl Iterator<Item = PartitionInfo> {
+        let (knows_services, to_normal_world) = (caller.version() >= Version::V1_2, caller.is_normal_world());
+        self.live_partitions()
+            .filter(move |partition| partition.offers(uuid))
+            .flat_map(move |partition| partition.infos(uuid, knows_services, to_normal_world))
     }
 }

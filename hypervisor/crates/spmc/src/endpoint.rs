@@ -20,4 +20,10 @@ impl Endpoint {
     pub(crate) const fn new(version: Version) -> Self {
         Self { negotiation: Negotiation::new(version), mailbox: Mutex::new(Mailbox::new()) }
     }
+
+    /// Forgets the buffers and what has been agreed on, since the endpoint begins anew.
+    pub(crate) fn reset(&self, version: Version) {
+        self.negotiation.reset(version);
+        *self.mailbox.lock() = Mailbox::new();
+    }
 }

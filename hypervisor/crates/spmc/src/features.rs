@@ -1,11 +1,15 @@
 //! What FFA_FEATURES answers: exactly the calls that this SPMC serves, to those it serves them.
 
-use tantalum_ffa::feature::{self, BufferGranularity, Query, rxtx_map_properties};
+use tantalum_ffa::feature::{
+    BufferGranularity, MANAGED_EXIT_INTERRUPT, NOTIFICATION_PENDING_INTERRUPT, Query,
+    SCHEDULE_RECEIVER_INTERRUPT, rxtx_map_properties,
+};
 use tantalum_ffa::{Status, Version, function as f};
 
 use crate::common::Caller;
 use crate::mailbox::MAX_BUFFER_PAGES;
-use crate::virtual_interrupts::MANAGED_EXIT;
+use crate::notify::SCHEDULE_RECEIVER_SGI;
+use crate::virtual_interrupts::{MANAGED_EXIT, NOTIFICATION_PENDING};
 
 /// Says who can make a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,10 @@ enum Offered {
     Partitions,
     /// Partitions with more than one execution context only.
     MultiProcessor,
+    /// The normal world, and partitions that receive notifications.
+    Receivers,
+    /// The normal world, and partitions that use indirect messages.
+    Indirect,
 }
 
 /// Lists every call that is served.
@@ -42,10 +50,23 @@ const CALLS: &[(u32, Offered)] = &[
     (f::DIRECT_REQ_64, Offered::All),
     (f::DIRECT_RESP_32, Offered::All),
     (f::DIRECT_RESP_64, Offered::All),
+    (f::NOTIFICATION_BITMAP_CREATE, Offered::NormalWorld),
+    (f::NOTIFICATION_BITMAP_DESTROY, Offered::NormalWorld),
+    (f::NOTIFICATION_BIND, Offered::Receivers),
+    (f::NOTIFICATION_UNBIND, Offered::Receivers),
+    (f::NOTIFICATION_SET, Offered::All),
+    (f::NOTIFICATION_GET, Offered::Receivers),
+    (f::NOTIFICATION_INFO_GET_32, Offered::NormalWorld),
+    (f::NOTIFICATION_INFO_GET_64, Offered::NormalWorld),
+    (f::RX_ACQUIRE, Offered::NormalWorld),
+    (f::MSG_SEND2, Offered::Indirect),
     (f::SECONDARY_EP_REGISTER_32, Offered::MultiProcessor),
     (f::SECONDARY_EP_REGISTER_64, Offered::MultiProcessor),
     (f::CONSOLE_LOG_32, Offered::Partitions),
     (f::CONSOLE_LOG_64, Offered::Partitions),
+    (f::PARTITION_INFO_GET_REGS, Offered::All),
+    (f::DIRECT_REQ2, Offered::All),
+    (f::DIRECT_RESP2, Offered::All),
 ];
 
 /// Answers FFA_FEATURES of `caller` for the function or feature `id`: w2 and w3 of the answer.
@@ -56,16 +77,8 @@ const CALLS: &[(u32, Offered)] = &[
 pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32; 2], Status> {
     let function = match Query::new(id) {
         Query::Function(function) => function,
-        Query::Feature(feature::MANAGED_EXIT_INTERRUPT) => {
-            return match caller {
-                Caller::Partition(partition) if partition.manifest().managed_exit.is_some() => {
-                    Ok([MANAGED_EXIT, 0])
-                }
-                _ => Err(Status::NotSupported),
-            };
-        }
-        // The others are interrupts too, and none is signalled to anybody yet.
-        Query::Feature(_) | Query::Malformed => return Err(Status::NotSupported),
+        Query::Feature(feature) => return interrupt_of(caller, feature, input).map(|intid| [intid, 0]),
+        Query::Malformed => return Err(Status::NotSupported),
     };
     let (_, offered) = CALLS.iter().find(|(call, _)| *call == function).ok_or(Status::NotSupported)?;
     let reaches = match (offered, caller) {
@@ -73,10 +86,13 @@ pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32;
         | (Offered::NormalWorld, Caller::NormalWorld(_))
         | (Offered::Partitions, Caller::Partition(_)) => true,
         (Offered::MultiProcessor, Caller::Partition(partition)) => partition.is_multi_processor(),
+        (Offered::Receivers | Offered::Indirect, Caller::NormalWorld(_)) => true,
+        (Offered::Receivers, Caller::Partition(partition)) => partition.manifest().notification_support,
+        (Offered::Indirect, Caller::Partition(partition)) => partition.manifest().messaging.indirect,
         (Offered::NormalWorld, Caller::Partition(_))
         | (Offered::Partitions | Offered::MultiProcessor, Caller::NormalWorld(_)) => false,
     };
-    if !reaches {
+    if !reaches || caller.version() < since(function) {
         return Err(Status::NotSupported);
     }
     if input != 0 {
@@ -90,4 +106,45 @@ pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32;
         }
         _ => [0, 0],
     })
+}
+
+/// Returns the number of the interrupt that stands for `feature` (FF-A 1.2, table 13.14): every feature that has a
+/// number is one.
+///
+/// # Errors
+/// As [`features`].
+fn interrupt_of(caller: &Caller<'_>, feature: u32, input: u32) -> Result<u32, Status> {
+    let intid = match (feature, caller) {
+        (SCHEDULE_RECEIVER_INTERRUPT, Caller::NormalWorld(_)) => SCHEDULE_RECEIVER_SGI,
+        (NOTIFICATION_PENDING_INTERRUPT, Caller::Partition(_)) => NOTIFICATION_PENDING,
+        (MANAGED_EXIT_INTERRUPT, Caller::Partition(partition))
+            if partition.manifest().managed_exit.is_some() =>
+        {
+            MANAGED_EXIT
+        }
+        _ => return Err(Status::NotSupported),
+    };
+    if caller.version() < Version::V1_1 {
+        return Err(Status::NotSupported);
+    }
+    if input != 0 { Err(Status::InvalidParameters) } else { Ok(intid) }
+}
+
+/// Returns the version that brought a call.
+fn since(function: u32) -> Version {
+    match function {
+        f::NOTIFICATION_BITMAP_CREATE
+        | f::NOTIFICATION_BITMAP_DESTROY
+        | f::NOTIFICATION_BIND
+        | f::NOTIFICATION_UNBIND
+        | f::NOTIFICATION_SET
+        | f::NOTIFICATION_GET
+        | f::NOTIFICATION_INFO_GET_32
+        | f::NOTIFICATION_INFO_GET_64
+        | f::RX_ACQUIRE
+        | f::MSG_SEND2 => Version::V1_1,
+        // The driver in Linux 6.12 uses what is offered to it, whatever version it speaks.
+        f::PARTITION_INFO_GET_REGS | f::DIRECT_REQ2 | f::DIRECT_RESP2 => Version::V1_2,
+        _ => Version::V1_0,
+    }
 }

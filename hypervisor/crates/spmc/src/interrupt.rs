@@ -20,7 +20,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use heapless::Vec;
-use tantalum_ffa::{Call, Target, answer};
+use tantalum_ffa::{Call, Status, Target, answer};
 use tantalum_hal::{
     Action, Entry, InterruptLine, InterruptSetting, Platform, RegisterAccess, TimerAccess, Trap, TrapKind,
     Trigger,
@@ -28,15 +28,12 @@ use tantalum_hal::{
 use tantalum_manifest::{NsInterruptsAction, OtherSecureInterruptsAction};
 use tantalum_types::{CallRegisters, CpuIndex, MAX_CPUS, MAX_PARTITIONS, PartitionIndex, VcpuId, VcpuIndex};
 
+use crate::notify::SCHEDULE_RECEIVER_SGI;
 use crate::partition::{Partition, Running};
 use crate::schedule::{enter, target_of};
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{RunModel, State, Vcpu};
 use crate::virtual_interrupts::{ContextInterrupts, TIMER};
-
-/// Is the SGI that tells the normal world's scheduler to look who has work: the first of those that TF-A keeps for the
-/// Secure world.
-pub(crate) const SCHEDULE_RECEIVER_SGI: u32 = 8;
 
 /// Says what goes on when the execution context that handles a secure interrupt waits again.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +132,6 @@ fn bit(cpu: CpuIndex) -> u32 {
 impl Spmc {
     /// Makes virtual interrupt `intid` pending for `target`, which sees it at once if it runs and else when it is
     /// entered, and says whether the partition can have it.
-    #[allow(dead_code)] // for whoever signals something that is worth no turn of its own
     pub(crate) fn pend(&self, cpu: &mut Cpu, target: VcpuId, intid: u32, platform: &impl Platform) -> bool {
         let can =
             self.partition(target.partition).is_some_and(|partition| partition.pend(target.index, intid));
@@ -153,7 +149,7 @@ impl Spmc {
         let Some(state) = self.with_vcpu(target, |vcpu| vcpu.state()) else { return };
         match state {
             State::Waiting if !interrupts.any_urgent() => {}
-            State::Waiting if partition.manifest().sri_policy.while_waiting => tell_scheduler(platform),
+            State::Waiting if partition.manifest().sri_policy.while_waiting => cpu.schedule_receiver = true,
             State::Waiting => match partition.home_of(target.index) {
                 Some(home) if home != cpu.index() => platform.kick(home),
                 _ => cpu.to_wake.insert(target.partition),
@@ -165,7 +161,7 @@ impl Spmc {
                     platform.kick(other);
                 }
             }
-            State::Preempted(_) | State::Yielded(_) => tell_scheduler(platform),
+            State::Preempted(_) | State::Yielded(_) => cpu.schedule_receiver = true,
             // It sees it when it goes on.
             State::Blocked { .. } | State::Interrupted(_) => {}
             State::Off | State::Aborted => {}
@@ -300,13 +296,38 @@ impl Spmc {
         }
     }
 
+    /// Sees to the interrupts of `caller`, which is about to wait if `may` lets it.
+    ///
+    /// # Errors
+    /// As `may`, and nothing is changed then.
+    #[inline]
+    pub(crate) fn prepare_to_wait(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        platform: &impl Platform,
+        may: impl FnOnce(&Vcpu) -> Result<(), Status>,
+    ) -> Result<(), Status> {
+        match caller.partition.interrupts(caller.id.index) {
+            Some(interrupts) if !interrupts.is_quiet() => {
+                may(&*caller.vcpu()?)?;
+                if self.finish_interrupts(cpu, caller, interrupts, platform) {
+                    cpu.to_wake.insert(caller.id.partition);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Ends the physical interrupts that `caller`, which is about to wait, has got, and says whether it is to be run
     /// again at once for others.
     ///
     /// One that has had its turn for an interrupt and got none does not want them now.
-    pub(crate) fn end_turn(
+    #[cold]
+    fn finish_interrupts(
         &self,
-        cpu: &Cpu,
+        cpu: &mut Cpu,
         caller: &Running<'_>,
         interrupts: &ContextInterrupts,
         platform: &impl Platform,
@@ -323,7 +344,7 @@ impl Spmc {
             return false;
         }
         if caller.partition.manifest().sri_policy.entering_waiting {
-            tell_scheduler(platform);
+            cpu.schedule_receiver = true;
             return false;
         }
         true
@@ -470,6 +491,7 @@ impl Spmc {
     pub(crate) fn configure_interrupts(&self, cpu: &mut Cpu, platform: &impl Platform) {
         if cpu.leaving {
             cpu.leaving = false;
+            self.settle_all(cpu, platform);
             self.leave(cpu, platform);
         }
         while let Some(index) = cpu.to_configure.take_first() {
@@ -508,7 +530,7 @@ impl Spmc {
     }
 
     /// Disables the interrupts of a partition that has been stopped, and ends those that it has not.
-    fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
+    pub(crate) fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
         for owned in partition.owned_interrupts().iter() {
             let setting = owned.current.lock().take();
             if let Some(setting) = setting {
@@ -572,12 +594,13 @@ impl Spmc {
     }
 
     /// Returns the virtual interrupts of an execution context.
-    fn interrupts_of(&self, id: VcpuId) -> Option<&ContextInterrupts> {
+    #[inline]
+    pub(crate) fn interrupts_of(&self, id: VcpuId) -> Option<&ContextInterrupts> {
         self.partition(id.partition)?.interrupts(id.index)
     }
 
     /// Stops the partition that runs, since it did what it may not.
-    pub(crate) fn partition_trap(&self, cpu: &mut Cpu, trap: &Trap) -> Action {
+    pub(crate) fn partition_trap<P: Platform>(&self, cpu: &mut Cpu, trap: &Trap, platform: &P) -> Action {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };
@@ -589,30 +612,29 @@ impl Spmc {
                     cpu,
                     running,
                     format_args!("it {what} {address}, which is not its own, at pc {pc:#x}"),
+                    platform,
                 )
             }
             TrapKind::InstructionAbort { address } => self.abort_running(
                 cpu,
                 running,
                 format_args!("it jumped to {address}, which it may not execute, pc {pc:#x}"),
+                platform,
             ),
             TrapKind::Instruction => self.abort_running(
                 cpu,
                 running,
                 format_args!("it used an instruction that it may not at pc {pc:#x}, syndrome {syndrome:#x}"),
+                platform,
             ),
             TrapKind::SystemError => self.abort_running(
                 cpu,
                 running,
                 format_args!("a System Error came while it ran at pc {pc:#x}, syndrome {syndrome:#x}"),
+                platform,
             ),
         }
     }
-}
-
-/// Tells the normal world's scheduler that somebody has work.
-fn tell_scheduler(platform: &impl Platform) {
-    platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
 }
 
 /// Says how an interrupt is that nobody wants.

@@ -9,42 +9,54 @@
 //! | `normal_world`, `partition_call` | which calls each kind of caller may make |
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
-//! | `direct` | direct requests and responses |
+//! | `direct`, `service` | direct requests and responses, of the first form and of the second |
+//! | `notify` | notifications, and the interrupts that announce them |
+//! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
-//! | `regions` | the memory and devices that a manifest asks for |
 //! | `run_model` | which calls an execution context may make, by what it runs for |
 //! | `interrupt`, `power` | physical interrupts and what they stop; messages of the SPMD |
 //! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
-//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `version`, `console` | the objects and their states |
+//! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
+//! | `regions` | the memory and devices that a manifest asks for |
+//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
-//! Locks: the mailbox of an endpoint, and an execution context. Nobody holds two of them at a time, with one
-//! exception: an execution context that logs holds its own lock while the machine takes the log's.
+//! Locks: the mailbox of an endpoint, all notifications, and an execution context. Nobody holds two of them at a
+//! time, with these exceptions: who copies from one mailbox into another holds both, taken in the order of the
+//! endpoints' ids; with a mailbox's lock held, that of the notifications may be taken; an execution context that
+//! logs holds its own lock while the machine takes the log's.
 
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+mod abort;
 mod common;
 mod console;
 mod direct;
 mod discovery;
 mod endpoint;
 mod features;
+mod indirect;
 mod interrupt;
+mod lifecycle;
 mod mailbox;
 mod normal_world;
+mod notify;
 mod paravirtual;
 mod partition;
 mod partition_call;
 mod power;
+mod pristine;
 mod regions;
 mod run_model;
 mod schedule;
+mod service;
 mod spmc;
 mod timer;
 mod vcpu;
 mod version;
 mod virtual_interrupts;
+mod vm;
 
 pub use partition::TABLE_PAGES;
 pub use spmc::{Cpu, Spmc};

@@ -69,17 +69,58 @@ impl Mailbox {
     /// message does not fit, ABORTED if the memory behind the buffer cannot be reached. Nothing has changed
     /// hands then.
     pub(crate) fn deliver(&mut self, message: &[u8], memory: &impl PhysicalMemory) -> Result<(), Status> {
+        self.deliver_with(message, None, memory)
+    }
+
+    /// Delivers `header` and, behind it, `size` bytes at `offset` of this TX buffer into the RX buffer of `to`. Each
+    /// byte is copied once: the sender may write them at any time.
+    ///
+    /// # Errors
+    /// DENIED if one of them has no buffers, INVALID_PARAMETERS if the bytes are not all in the TX buffer;
+    /// otherwise as [`Self::deliver`].
+    pub(crate) fn send(
+        &self,
+        offset: u32,
+        size: u32,
+        header: &[u8],
+        to: &mut Self,
+        memory: &impl PhysicalMemory,
+    ) -> Result<(), Status> {
+        let tx = &self.buffers.as_ref().ok_or(Status::Denied)?.tx;
+        let (offset, size) = (u64::from(offset), u64::from(size));
+        if offset.saturating_add(size) > tx.size() {
+            return Err(Status::InvalidParameters);
+        }
+        let start = tx.start().checked_add(offset).ok_or(Status::InvalidParameters)?;
+        to.deliver_with(header, Some((start, size)), memory)
+    }
+
+    /// Delivers `first` and, behind it, as many bytes at an address as `rest` says.
+    fn deliver_with(
+        &mut self,
+        first: &[u8],
+        rest: Option<(Pa, u64)>,
+        memory: &impl PhysicalMemory,
+    ) -> Result<(), Status> {
         let buffers = self.buffers.as_mut().ok_or(Status::Denied)?;
         if buffers.rx_owner == RxOwner::Consumer {
             return Err(Status::Busy);
         }
-        let length = u64::try_from(message.len()).map_err(|_| Status::NoMemory)?;
+        let begin = u64::try_from(first.len()).map_err(|_| Status::NoMemory)?;
+        let length = begin.saturating_add(rest.map_or(0, |(_, size)| size));
         if length > buffers.rx.size() {
             return Err(Status::NoMemory);
         }
-        memory.write(buffers.rx.start(), message).map_err(|_| Status::Aborted)?;
+        let earlier = buffers.filled;
+        // Should this fail half way, the next message clears what is left of both.
+        buffers.filled = earlier.max(length);
+        memory.write(buffers.rx.start(), first).map_err(|_| Status::Aborted)?;
+        if let Some((from, size)) = rest {
+            let to = buffers.rx.start().checked_add(begin).ok_or(Status::NoMemory)?;
+            copy(memory, from, to, size).map_err(|_| Status::Aborted)?;
+        }
         // What an earlier message left behind this one is none of the endpoint's business.
-        clear(memory, &buffers.rx, length, buffers.filled).map_err(|_| Status::Aborted)?;
+        clear(memory, &buffers.rx, length, earlier).map_err(|_| Status::Aborted)?;
         buffers.filled = length;
         buffers.rx_owner = RxOwner::Consumer;
         Ok(())
@@ -91,12 +132,48 @@ impl Mailbox {
     /// DENIED if there is no buffer, INVALID_PARAMETERS if it is smaller than that, ABORTED if the memory behind it
     /// cannot be reached.
     pub(crate) fn copy_from_tx(&self, to: &mut [u8], memory: &impl PhysicalMemory) -> Result<(), Status> {
+        self.copy_from_tx_at(0, to, memory)
+    }
+
+    /// Copies `to.len()` bytes at `offset` of the TX buffer, once.
+    ///
+    /// # Errors
+    /// As [`Self::copy_from_tx`].
+    pub(crate) fn copy_from_tx_at(
+        &self,
+        offset: u32,
+        to: &mut [u8],
+        memory: &impl PhysicalMemory,
+    ) -> Result<(), Status> {
         let buffers = self.buffers.as_ref().ok_or(Status::Denied)?;
         let length = u64::try_from(to.len()).map_err(|_| Status::InvalidParameters)?;
-        if length > buffers.tx.size() {
+        let offset = u64::from(offset);
+        if offset.saturating_add(length) > buffers.tx.size() {
             return Err(Status::InvalidParameters);
         }
-        memory.read(buffers.tx.start(), to).map_err(|_| Status::Aborted)
+        let start = buffers.tx.start().checked_add(offset).ok_or(Status::InvalidParameters)?;
+        memory.read(start, to).map_err(|_| Status::Aborted)
+    }
+
+    /// Tells whether `range` has a page of the endpoint's buffers.
+    pub(crate) fn overlaps(&self, range: &PageRange<Pa>) -> bool {
+        self.buffers.as_ref().is_some_and(|buffers| buffers.tx.overlaps(range) || buffers.rx.overlaps(range))
+    }
+
+    /// Makes the endpoint the owner of its RX buffer, so that another than the SPMC can fill it.
+    ///
+    /// # Errors
+    /// DENIED if the endpoint owns it already or has none.
+    pub(crate) fn acquire(&mut self) -> Result<(), Status> {
+        match self.buffers.as_mut() {
+            Some(buffers) if buffers.rx_owner == RxOwner::Producer => {
+                buffers.rx_owner = RxOwner::Consumer;
+                // Nobody knows how much of it will be filled.
+                buffers.filled = buffers.rx.size();
+                Ok(())
+            }
+            _ => Err(Status::Denied),
+        }
     }
 
     /// Takes the RX buffer back from the endpoint.
@@ -118,6 +195,26 @@ impl Default for Mailbox {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Copies `size` bytes at `from` to `to`.
+fn copy(memory: &impl PhysicalMemory, from: Pa, to: Pa, size: u64) -> Result<(), AccessError> {
+    let mut bytes = [0; 256];
+    let mut at: u64 = 0;
+    while at < size {
+        let left = size.saturating_sub(at);
+        let length = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let (Some(source), Some(target), Some(piece)) =
+            (from.checked_add(at), to.checked_add(at), bytes.get_mut(..length))
+        else {
+            // The ranges of buffers never wrap.
+            return Err(AccessError { address: from });
+        };
+        memory.read(source, piece)?;
+        memory.write(target, piece)?;
+        at = at.saturating_add(256);
+    }
+    Ok(())
 }
 
 /// Writes zero to the bytes of `buffer` from `from` up to `to`.

@@ -4,7 +4,8 @@ use tantalum_ffa::{Call, Status, answer};
 use tantalum_hal::{Action, Platform};
 use tantalum_types::{CallRegisters, EndpointId};
 
-use crate::common::Caller;
+use crate::common::{Caller, check_extra};
+use crate::service::ServiceRequest;
 use crate::spmc::{Cpu, Spmc};
 
 impl Spmc {
@@ -17,9 +18,13 @@ impl Spmc {
     ) -> Action {
         let result = Call::decode(registers)
             .map_err(|error| error.status())
-            .and_then(|call| self.serve_normal_world(cpu, &call, platform));
+            .and_then(|call| self.serve_normal_world(cpu, &call, registers, platform));
         match result {
             Ok(action) => action,
+            Err(Status::Aborted) => self
+                .receiver_of(registers)
+                .and_then(|receiver| self.revive(cpu, receiver, platform))
+                .unwrap_or_else(|| self.to_normal_world(cpu, answer::error(Status::Aborted))),
             Err(status) => self.to_normal_world(cpu, answer::error(status)),
         }
     }
@@ -28,6 +33,7 @@ impl Spmc {
         &self,
         cpu: &mut Cpu,
         call: &Call,
+        registers: &CallRegisters,
         platform: &P,
     ) -> Result<Action, Status> {
         match call {
@@ -41,11 +47,35 @@ impl Spmc {
         }
         match call {
             Call::DirectRequest(message) => self.request_from_normal_world(cpu, message),
-            Call::Run { target } => self.run_call(cpu, *target),
-            _ => self
-                .common_call(&Caller::NormalWorld(&self.normal_world), call, platform)
-                .unwrap_or(Err(Status::NotSupported))
-                .map(|registers| self.to_normal_world(cpu, registers)),
+            Call::DirectRequest2 { sender, receiver, uuid, payload } => {
+                let request =
+                    ServiceRequest { sender: *sender, receiver: *receiver, uuid: *uuid, payload: *payload };
+                self.service_request_from_normal_world(cpu, &request)
+            }
+            Call::Run { target } => {
+                check_extra(self.normal_world.negotiation.version(), registers)?;
+                self.run_call(cpu, *target, platform)
+            }
+            Call::PartitionInfoGetRegs { uuid, start_index, tag } => self
+                .partition_info_get_regs(&Caller::NormalWorld(&self.normal_world), uuid, *start_index, *tag)
+                .map(|registers| self.to_normal_world_whole(cpu, registers)),
+            _ => {
+                let caller = Caller::NormalWorld(&self.normal_world);
+                self.message_call(cpu, &caller, call, platform)
+                    .or_else(|| self.common_call(&caller, call, platform))
+                    .unwrap_or(Err(Status::NotSupported))
+                    .map(|registers| self.to_normal_world(cpu, registers))
+            }
+        }
+    }
+
+    /// Returns the partition that a call which was answered by ABORTED is for.
+    fn receiver_of(&self, registers: &CallRegisters) -> Option<EndpointId> {
+        match Call::decode(registers).ok()? {
+            Call::DirectRequest(message) => Some(message.receiver),
+            Call::DirectRequest2 { receiver, .. } => Some(receiver),
+            Call::Run { target } => Some(target.endpoint),
+            _ => None,
         }
     }
 }

@@ -2,18 +2,18 @@
 
 use core::error::Error;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
-    AccessError, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, Trigger, VcpuStart, VmId,
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, Trigger,
+    VcpuStart, VmId,
 };
 use tantalum_manifest::{
-    AbortAction, ManagedExitLine, ManifestError, Messaging, Name, NsInterruptsAction, Package,
-    PartitionManifest,
+    AbortAction, ManagedExitLine, ManifestError, Messaging, Name, Package, PartitionManifest,
 };
 use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
@@ -22,7 +22,9 @@ use tantalum_types::{
 };
 
 use crate::endpoint::Endpoint;
+use crate::lifecycle::Lifecycle;
 use crate::mailbox::MAX_BUFFER_PAGES;
+use crate::pristine::Pristine;
 use crate::regions::map_regions;
 use crate::vcpu::Vcpu;
 use crate::virtual_interrupts::{
@@ -49,7 +51,11 @@ pub(crate) struct Partition {
     _tables: Mutex<Tables>,
     boot_info: u64,
     secondary_entry: AtomicU64,
-    aborted: AtomicBool,
+    /// Where in its life it is.
+    pub life: Lifecycle,
+    package: Package,
+    /// What it begins anew from; `Some` exactly if its manifest asks for that.
+    pristine: Option<Pristine>,
 }
 
 /// Holds the translation of both IPA spaces. Whoever changes a mapping takes the lock around it.
@@ -93,6 +99,8 @@ pub(crate) enum PartitionError {
     ManifestTooLarge(u64),
     /// Its boot information does not fit.
     BootInfo,
+    /// It is to begin anew after it was stopped, and there is no memory for a copy of its package.
+    NoCopy,
     /// A region of memory or of a device that it asks for.
     Region {
         /// The name of the region's node.
@@ -124,6 +132,9 @@ impl fmt::Display for PartitionError {
                 write!(f, "its manifest has {size} bytes: at most 4096 are read")
             }
             Self::BootInfo => f.write_str("its boot information does not fit in a page"),
+            Self::NoCopy => f.write_str(
+                "abort-action: no Secure memory is left for the copy of its package that a restart needs",
+            ),
             Self::Region { name, error } => write!(f, "its region \"{name}\" cannot be mapped: {error}"),
             Self::BuffersTooLarge => {
                 write!(f, "\"rx_tx-info\" has to name buffers of at most {MAX_BUFFER_PAGES} pages each")
@@ -192,8 +203,7 @@ impl Partition {
             // The count was checked against the same maximum.
             let _ = vcpus.push(Mutex::new(Vcpu::new()));
         }
-        let version = Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0);
-        let endpoint = Endpoint::new(version.min(crate::version::SPMC_VERSION));
+        let endpoint = Endpoint::new(first_version(&manifest));
         if manifest.rx_tx.is_some_and(|buffers| buffers.rx.page_count() > u64::from(MAX_BUFFER_PAGES)) {
             return Err(PartitionError::BuffersTooLarge);
         }
@@ -208,7 +218,9 @@ impl Partition {
             interrupts: [const { ContextInterrupts::new() }; MAX_VCPUS],
             boot_info,
             secondary_entry: AtomicU64::new(0),
-            aborted: AtomicBool::new(false),
+            life: Lifecycle::new(),
+            package: *package,
+            pristine: None,
         };
         partition.map_manifest_buffers();
         Ok(partition)
@@ -270,14 +282,57 @@ impl Partition {
         self.vcpus.get(index.get()).map(|vcpu| vcpu.lock())
     }
 
-    /// Tells whether the partition has been stopped because of what it did.
+    /// Tells whether the partition is being stopped because of what it did, or has been: then nobody enters any of
+    /// its execution contexts.
+    #[inline]
     pub(crate) fn is_aborted(&self) -> bool {
-        self.aborted.load(Ordering::Relaxed)
+        self.life.is_over()
     }
 
-    /// Stops the partition: from now on nobody enters any of its execution contexts.
-    pub(crate) fn set_aborted(&self) {
-        self.aborted.store(true, Ordering::Relaxed);
+    /// Returns what the partition's package consists of.
+    pub(crate) fn package(&self) -> &Package {
+        &self.package
+    }
+
+    /// Returns the copy of its package that the partition begins anew from, if it may.
+    pub(crate) fn pristine(&self) -> Option<&Pristine> {
+        self.pristine.as_ref()
+    }
+
+    /// Remembers the copy of its package that the partition begins anew from.
+    pub(crate) fn set_pristine(&mut self, pristine: Pristine) {
+        self.pristine = Some(pristine);
+    }
+
+    /// Yields the partition's execution contexts, each locked in turn.
+    pub(crate) fn each_vcpu(&self) -> impl Iterator<Item = (VcpuIndex, MutexGuard<'_, Vcpu>)> {
+        VcpuIndex::all().zip(&self.vcpus).map(|(index, vcpu)| (index, vcpu.lock()))
+    }
+
+    /// Puts the partition, of which nothing runs, into the state in which it was loaded: its memory, and what the
+    /// SPMC remembers of it.
+    ///
+    /// # Errors
+    /// Says why it cannot be; the partition must not run then.
+    pub(crate) fn restore(
+        &self,
+        platform: &(impl PhysicalMemory + CodeMemory),
+    ) -> Result<(), PartitionError> {
+        let memory = &self.manifest.memory;
+        let pristine = self.pristine.as_ref().ok_or(PartitionError::NoCopy)?;
+        pristine.restore(memory, platform)?;
+        if self.manifest.boot_info_register.is_some() {
+            write_boot_info(&self.manifest, &self.package, platform)?;
+        }
+        // Its first instructions run with the caches off.
+        platform.publish(memory);
+        self.secondary_entry.store(0, Ordering::Relaxed);
+        self.endpoint.reset(first_version(&self.manifest));
+        self.map_manifest_buffers();
+        for (_, mut vcpu) in self.each_vcpu() {
+            vcpu.revive();
+        }
+        Ok(())
     }
 
     /// Remembers where execution contexts other than the first begin.
@@ -296,12 +351,13 @@ impl Partition {
         Ok(())
     }
 
-    /// Says how execution context `index` begins.
-    pub(crate) fn start_of(&self, index: VcpuIndex) -> VcpuStart {
+    /// Says how execution context `index` begins. The `first` one of the partition's life begins where the image
+    /// says, the others where the first one has said.
+    pub(crate) fn start_of(&self, index: VcpuIndex, first: bool) -> VcpuStart {
         let registered = self.secondary_entry.load(Ordering::Relaxed);
         let own = self.manifest.memory.start().raw().saturating_add(self.manifest.entry_point_offset);
         let (entry, boot_info) =
-            if index.get() == 0 || registered == 0 { (own, self.boot_info) } else { (registered, 0) };
+            if first || registered == 0 { (own, self.boot_info) } else { (registered, 0) };
         VcpuStart {
             entry_point: Ipa::secure(entry),
             boot_info_register: self.manifest.boot_info_register.unwrap_or(0),
@@ -331,15 +387,6 @@ impl Partition {
                 true
             }
             _ => false,
-        }
-    }
-
-    /// Notes that a turn of one of the partition's execution contexts begins in which interrupts of the normal world do
-    /// `action`.
-    #[inline]
-    pub(crate) fn begin_turn(&self, index: VcpuIndex, action: NsInterruptsAction) {
-        if let Some(interrupts) = self.interrupts(index) {
-            interrupts.begin_turn(action);
         }
     }
 
@@ -379,6 +426,16 @@ impl Partition {
         uuid.is_nil() || self.manifest.uuids.contains(uuid)
     }
 
+    /// Tells whether the partition takes requests of the second form to the service `uuid`; to the nil UUID if any of
+    /// its services does.
+    pub(crate) fn takes_service_requests(&self, uuid: &Uuid) -> bool {
+        if uuid.is_nil() {
+            return self.manifest.messaging.receives_direct2;
+        }
+        let mut services = self.manifest.services();
+        services.any(|(service, method)| service == uuid && method.receives_direct2)
+    }
+
     /// Describes the partition to the normal world or to another partition.
     ///
     /// Whether it may send direct requests is of no use to the normal world, which it cannot send any.
@@ -387,6 +444,10 @@ impl Partition {
         let mut properties = PartitionProperties::AARCH64;
         properties.set(PartitionProperties::RECEIVES_DIRECT, messaging.receives_direct);
         properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
+        properties.set(PartitionProperties::RECEIVES_DIRECT2, messaging.receives_direct2);
+        properties.set(PartitionProperties::SENDS_DIRECT2, messaging.sends_direct2 && !to_normal_world);
+        properties.set(PartitionProperties::INDIRECT, messaging.indirect);
+        properties.set(PartitionProperties::NOTIFICATIONS, self.manifest.notification_support);
         PartitionInfo {
             id: self.id(),
             execution_context_count: u16::try_from(self.vcpus.len()).unwrap_or(u16::MAX),
@@ -394,6 +455,11 @@ impl Partition {
             uuid: self.manifest.uuids.first().copied().unwrap_or(Uuid::nil()),
         }
     }
+}
+
+/// Returns the version of FF-A that a partition is taken to speak until it says so itself.
+fn first_version(manifest: &PartitionManifest) -> Version {
+    Version::from_raw(manifest.ffa_version).unwrap_or(Version::V1_0).min(crate::version::SPMC_VERSION)
 }
 
 impl Partition {
@@ -431,14 +497,7 @@ fn not_of(messaging: &Messaging) -> PartitionProperties {
 /// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
 fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError> {
     let refused = [
-        (manifest.notification_support, "notification-support"),
-        (manifest.messaging.indirect, "indirect messaging (bit 2 of messaging-method)"),
-        (
-            manifest.messaging.receives_direct2 || manifest.messaging.sends_direct2,
-            "the second form of direct requests (bits 9 and 10 of messaging-method)",
-        ),
-        (manifest.cpu_off_message, "power-management-messages"),
-        (manifest.abort_action != AbortAction::Stop, "abort-action"),
+        (manifest.abort_action == AbortAction::Propagate, "abort-action 3 (propagate)"),
         (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {

@@ -4,9 +4,10 @@ use tantalum_ffa::{Call, ConsoleText, DecodeError, Status, answer, function};
 use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::CallRegisters;
 
-use crate::common::Caller;
+use crate::common::{Caller, check_extra};
 use crate::partition::Running;
 use crate::run_model::Cycle;
+use crate::service::{ServiceRequest, ServiceResponse};
 use crate::spmc::{Cpu, Spmc};
 
 impl Spmc {
@@ -24,7 +25,7 @@ impl Spmc {
             return self.to_normal_world(cpu, answer::error(Status::Denied));
         };
         let result = match Call::decode(registers) {
-            Ok(call) => self.serve_partition(cpu, &running, &call, platform),
+            Ok(call) => self.serve_partition(cpu, &running, &call, registers, platform),
             Err(DecodeError::UnknownFunction(function)) => {
                 match self.paravirtual_call(cpu, &running, function, registers, platform) {
                     Some(result) => {
@@ -52,6 +53,7 @@ impl Spmc {
         cpu: &mut Cpu,
         running: &Running<'_>,
         call: &Call,
+        registers: &CallRegisters,
         platform: &P,
     ) -> Result<Action, Status> {
         let negotiation = &running.partition.endpoint.negotiation;
@@ -63,25 +65,54 @@ impl Spmc {
         let answer = match call {
             Call::DirectResponse(message) => return self.response(cpu, running, message, platform),
             Call::DirectRequest(message) => return self.request_from_partition(cpu, running, message),
-            Call::MsgWait { retain_rx } => return self.msg_wait(cpu, running, *retain_rx, platform),
-            Call::Run { target } => return self.run_by_partition(cpu, running, *target),
+            Call::Run { target } => {
+                check_extra(negotiation.version(), registers)?;
+                return self.run_by_partition(cpu, running, *target, platform);
+            }
             Call::Yield { timeout, .. } => return self.yield_call(cpu, running, *timeout),
-            Call::Error { status, .. } => return self.give_up(cpu, running, *status),
+            Call::DirectRequest2 { sender, receiver, uuid, payload } => {
+                let request =
+                    ServiceRequest { sender: *sender, receiver: *receiver, uuid: *uuid, payload: *payload };
+                return self.service_request_from_partition(cpu, running, &request);
+            }
+            Call::DirectResponse2 { sender, receiver, payload } => {
+                let response = ServiceResponse { sender: *sender, receiver: *receiver, payload: *payload };
+                return self.service_response(cpu, running, &response, platform);
+            }
+            Call::MsgWait { retain_rx } => {
+                check_extra(negotiation.version(), registers)?;
+                return self.msg_wait(cpu, running, *retain_rx, platform);
+            }
+            Call::Error { status, .. } => return self.give_up(cpu, running, *status, platform),
             Call::ConsoleLog(text) => console_log(running, text, platform),
             Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
-            _ => self
-                .common_call(&Caller::Partition(running.partition), call, platform)
-                .unwrap_or(Err(Status::NotSupported)),
+            _ => {
+                let caller = Caller::Partition(running.partition);
+                self.message_call(cpu, &caller, call, platform)
+                    .or_else(|| self.common_call(&caller, call, platform))
+                    .unwrap_or(Err(Status::NotSupported))
+            }
         }?;
         Ok(self.run(cpu, running.id, Entry::Answer(answer)))
     }
 
     /// Stops a partition that says that it cannot initialise itself (FF-A 1.1, section 8.3.1).
-    fn give_up(&self, cpu: &mut Cpu, running: &Running<'_>, status: Status) -> Result<Action, Status> {
-        if !cpu.booting {
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED if it does something else, or says something else than ABORTED.
+    fn give_up<P: Platform>(
+        &self,
+        cpu: &mut Cpu,
+        running: &Running<'_>,
+        status: Status,
+        platform: &P,
+    ) -> Result<Action, Status> {
+        let initialises = running.vcpu()?.may(Cycle::Initialise).is_ok();
+        if !initialises || status != Status::Aborted {
             return Err(Status::NotSupported);
         }
-        Ok(self.abort_running(cpu, running.id, format_args!("it failed to initialise: {status}")))
+        let why = format_args!("it failed to initialise: {status}");
+        Ok(self.abort_running(cpu, running.id, why, platform))
     }
 }
 
@@ -108,7 +139,7 @@ fn console_log(
 
 /// Remembers where the partition's execution contexts on other processing elements begin.
 fn secondary_ep_register(running: &Running<'_>, entry: u64) -> Result<CallRegisters, Status> {
-    running.vcpu()?.may(Cycle::SecondaryEpRegister)?;
+    running.vcpu()?.may(Cycle::Initialise)?;
     running.partition.register_secondary_entry(entry)?;
     Ok(answer::success())
 }

@@ -1,9 +1,14 @@
-//! Messages of the SPMD, which are framework messages (FF-A 1.2, chapter 18; TF-A's SPMD).
+//! Messages of the SPMD, which are framework messages (FF-A 1.2, chapter 18; TF-A's SPMD), and what partitions hear
+//! of them.
 
-use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status};
-use tantalum_hal::Action;
+use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Width};
+use tantalum_hal::{Action, Entry, Platform};
+use tantalum_types::{CpuIndex, EndpointId, VcpuId};
 
+use crate::partition::{Partition, Running};
+use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
+use crate::vcpu::{RunModel, Vcpu};
 
 /// Names the PSCI function CPU_OFF (PSCI 1.1, section 5.1).
 const PSCI_CPU_OFF: u64 = 0x8400_0002;
@@ -26,13 +31,13 @@ impl Spmc {
                 (FrameworkMessage::VersionResponse, self.normal_world_version(first))
             }
             Some(FrameworkMessage::PsciRequest) => {
-                let result = if first == PSCI_CPU_OFF {
-                    self.cpu_off(cpu);
-                    PSCI_SUCCESS
-                } else {
-                    PSCI_NOT_SUPPORTED
-                };
-                (FrameworkMessage::PmResponse, result)
+                if first == PSCI_CPU_OFF {
+                    // The normal world does not run here again before it has been on and off.
+                    cpu.booting = true;
+                    cpu.going_off = Some(0);
+                    return Ok(self.go_off(cpu));
+                }
+                (FrameworkMessage::PmResponse, PSCI_NOT_SUPPORTED)
             }
             Some(FrameworkMessage::WarmBoot) => (FrameworkMessage::PmResponse, PSCI_SUCCESS),
             _ => return Err(Status::InvalidParameters),
@@ -54,16 +59,87 @@ impl Spmc {
         }
     }
 
-    /// Ends the life of every execution context that is tied to this processing element.
-    fn cpu_off(&self, cpu: &mut Cpu) {
+    /// Tells the next partition that wants to know that this processing element goes off, or, after the last one,
+    /// puts the execution contexts here off and lets the SPMD go on.
+    ///
+    /// The answer is always success: EL3 takes anything else for the end of the machine.
+    pub(crate) fn go_off(&self, cpu: &mut Cpu) -> Action {
+        while let Some(partition) = cpu.going_off.and_then(|position| self.in_boot_order(position)) {
+            cpu.going_off = cpu.going_off.and_then(|position| position.checked_add(1));
+            if partition.is_aborted() || !partition.manifest().cpu_off_message {
+                continue;
+            }
+            let Some(id) = own_vcpu(partition, cpu.index()) else { continue };
+            // One that is in the middle of something hears nothing; it goes on when its processing element does.
+            if self.with_vcpu(id, |vcpu| vcpu.enter(RunModel::PowerMessage)) == Some(Ok(())) {
+                self.begin_turn(partition, id, RunModel::PowerMessage);
+                let message = DirectMessage {
+                    width: Width::Bits32,
+                    sender: EndpointId::SPMC,
+                    receiver: partition.id(),
+                    framework: Some(FrameworkMessage::PsciRequest),
+                    payload: [PSCI_CPU_OFF, 0, 0, 0, 0],
+                };
+                return self.run(cpu, id, Entry::Answer(Call::DirectRequest(message).encode()));
+            }
+        }
+        self.put_off(cpu.index());
         cpu.leaving = true;
-        for partition in self.live_partitions().filter(|partition| partition.is_multi_processor()) {
-            let Some(id) = partition.vcpu_on(cpu.index()) else { continue };
-            let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
-            if let Err(status) = vcpu.power_off() {
+        cpu.booting = false;
+        cpu.going_off = None;
+        let answer = DirectMessage {
+            width: Width::Bits32,
+            sender: EndpointId::SPMC,
+            receiver: EndpointId::SPMD,
+            framework: Some(FrameworkMessage::PmResponse),
+            payload: [PSCI_SUCCESS, 0, 0, 0, 0],
+        };
+        self.to_normal_world(cpu, Call::DirectResponse(answer).encode())
+    }
+
+    /// Takes the answer of the execution context that runs to the message that its processing element goes off.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if it is no such answer, DENIED if there was no such message.
+    #[cold]
+    pub(crate) fn framework_response(
+        &self,
+        cpu: &mut Cpu,
+        caller: &Running<'_>,
+        message: &DirectMessage,
+        platform: &impl Platform,
+    ) -> Result<Action, Status> {
+        if message.framework != Some(FrameworkMessage::PmResponse) || message.receiver != EndpointId::SPMC {
+            return Err(Status::InvalidParameters);
+        }
+        self.prepare_to_wait(cpu, caller, platform, |vcpu| vcpu.may(Cycle::PowerResponse))?;
+        caller.vcpu()?.respond_to_power()?;
+        let [result, ..] = message.payload;
+        if result != PSCI_SUCCESS {
+            // It cannot keep a processing element on: that is the normal world's to say.
+            log::warn!(
+                "partition {} does not want CPU {} off: {result:#x}",
+                caller.partition.id(),
+                cpu.index().get()
+            );
+        }
+        Ok(self.go_off(cpu))
+    }
+
+    /// Ends the life of every execution context that is tied to a processing element.
+    fn put_off(&self, cpu: CpuIndex) {
+        self.end_on(cpu);
+        for partition in self.live_partitions() {
+            let Some(id) = own_vcpu(partition, cpu) else { continue };
+            if let Some(Err(status)) = self.with_vcpu(id, Vcpu::power_off) {
                 // It keeps its state and can go on when its processing element comes back.
                 log::debug!("partition {} context {}: not put off: {status}", partition.id(), id.index.get());
             }
         }
     }
+}
+
+/// Returns the execution context of a multi-processor partition that is tied to `cpu`.
+fn own_vcpu(partition: &Partition, cpu: CpuIndex) -> Option<VcpuId> {
+    partition.vcpu_on(cpu).filter(|_| partition.is_multi_processor())
 }

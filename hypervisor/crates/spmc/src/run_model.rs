@@ -10,16 +10,20 @@ use crate::vcpu::RunModel;
 pub(crate) enum Cycle {
     /// FFA_MSG_WAIT.
     MsgWait,
-    /// FFA_MSG_SEND_DIRECT_RESP in each form.
+    /// FFA_MSG_SEND_DIRECT_RESP.
     DirectResponse,
+    /// FFA_MSG_SEND_DIRECT_RESP2.
+    ServiceResponse,
+    /// FFA_MSG_SEND_DIRECT_RESP to a power management message.
+    PowerResponse,
     /// FFA_MSG_SEND_DIRECT_REQ in each form.
     DirectRequest,
     /// FFA_RUN.
     Run,
     /// FFA_YIELD.
     Yield,
-    /// FFA_SECONDARY_EP_REGISTER.
-    SecondaryEpRegister,
+    /// What belongs to the initialisation only: FFA_SECONDARY_EP_REGISTER, and FFA_ERROR to give up.
+    Initialise,
 }
 
 /// Says what becomes of a call.
@@ -35,23 +39,36 @@ pub(crate) enum Verdict {
 
 /// Says what becomes of `call` of an execution context that runs for `model`. This is the table: a row for each model,
 /// a column for each call.
+#[inline]
 pub(crate) const fn verdict(model: &RunModel, call: Cycle) -> Verdict {
-    use Cycle::{DirectRequest, DirectResponse, MsgWait, Run, SecondaryEpRegister, Yield};
+    use Cycle::{
+        DirectRequest, DirectResponse, Initialise, MsgWait, PowerResponse, Run, ServiceResponse, Yield,
+    };
     use Verdict::{Allowed, Denied, NoEffect};
     match (model, call) {
-        (RunModel::Init, MsgWait | DirectRequest | SecondaryEpRegister) => Allowed,
-        (RunModel::Init, DirectResponse | Run | Yield) => Denied,
+        (RunModel::Init, MsgWait | DirectRequest | Initialise) => Allowed,
+        (RunModel::Init, DirectResponse | ServiceResponse | PowerResponse | Run | Yield) => Denied,
 
         (RunModel::Run, MsgWait | DirectRequest | Run | Yield) => Allowed,
-        (RunModel::Run, DirectResponse | SecondaryEpRegister) => Denied,
+        (RunModel::Run, DirectResponse | ServiceResponse | PowerResponse | Initialise) => Denied,
 
         (RunModel::DirectRequest { .. }, DirectResponse | DirectRequest | Run | Yield) => Allowed,
-        (RunModel::DirectRequest { .. }, MsgWait | SecondaryEpRegister) => Denied,
+        (RunModel::DirectRequest { .. }, MsgWait | ServiceResponse | PowerResponse | Initialise) => Denied,
+
+        (RunModel::ServiceRequest { .. }, ServiceResponse | DirectRequest | Run | Yield) => Allowed,
+        (RunModel::ServiceRequest { .. }, MsgWait | DirectResponse | PowerResponse | Initialise) => Denied,
+
+        // The processing element goes off: the answer is all that is wanted.
+        (RunModel::PowerMessage, PowerResponse) => Allowed,
+        (
+            RunModel::PowerMessage,
+            MsgWait | DirectResponse | ServiceResponse | DirectRequest | Run | Yield | Initialise,
+        ) => Denied,
 
         (RunModel::SecureInterrupt, MsgWait | DirectRequest | Run) => Allowed,
         // The SPMC gave the cycles and wants none back before the interrupt is handled.
         (RunModel::SecureInterrupt, Yield) => NoEffect,
-        (RunModel::SecureInterrupt, DirectResponse | SecondaryEpRegister) => Denied,
+        (RunModel::SecureInterrupt, DirectResponse | ServiceResponse | PowerResponse | Initialise) => Denied,
     }
 }
 
@@ -59,6 +76,7 @@ pub(crate) const fn verdict(model: &RunModel, call: Cycle) -> Verdict {
 ///
 /// # Errors
 /// DENIED if it may not.
+#[inline]
 pub(crate) const fn check(model: &RunModel, call: Cycle) -> Result<(), Status> {
     match verdict(model, call) {
         Verdict::Allowed | Verdict::NoEffect => Ok(()),
@@ -74,26 +92,32 @@ mod tests {
 
     #[test]
     fn every_call_of_every_model() {
-        use Verdict::{Allowed, Denied, NoEffect};
+        const A: Verdict = Verdict::Allowed;
+        const N: Verdict = Verdict::NoEffect;
+        const D: Verdict = Verdict::Denied;
         let calls = [
             Cycle::MsgWait,
             Cycle::DirectResponse,
+            Cycle::ServiceResponse,
+            Cycle::PowerResponse,
             Cycle::DirectRequest,
             Cycle::Run,
             Cycle::Yield,
-            Cycle::SecondaryEpRegister,
+            Cycle::Initialise,
         ];
-        let request = RunModel::DirectRequest { origin: Origin::NormalWorld(EndpointId::HYPERVISOR) };
+        let origin = Origin::NormalWorld(EndpointId::HYPERVISOR);
         let table = [
-            (RunModel::Init, [Allowed, Denied, Allowed, Denied, Denied, Allowed]),
-            (RunModel::Run, [Allowed, Denied, Allowed, Allowed, Allowed, Denied]),
-            (request, [Denied, Allowed, Allowed, Allowed, Allowed, Denied]),
-            (RunModel::SecureInterrupt, [Allowed, Denied, Allowed, Allowed, NoEffect, Denied]),
+            (RunModel::Init, [A, D, D, D, A, D, D, A]),
+            (RunModel::Run, [A, D, D, D, A, A, A, D]),
+            (RunModel::DirectRequest { origin }, [D, A, D, D, A, A, A, D]),
+            (RunModel::ServiceRequest { origin }, [D, D, A, D, A, A, A, D]),
+            (RunModel::PowerMessage, [D, D, D, A, D, D, D, D]),
+            (RunModel::SecureInterrupt, [A, D, D, D, A, A, N, D]),
         ];
         for (model, row) in table {
             for (call, expected) in calls.into_iter().zip(row) {
                 assert_eq!(verdict(&model, call), expected, "{call:?} in {model:?}");
-                assert_eq!(check(&model, call).is_err(), expected == Denied, "{call:?} in {model:?}");
+                assert_eq!(check(&model, call).is_err(), expected == D, "{call:?} in {model:?}");
             }
         }
     }

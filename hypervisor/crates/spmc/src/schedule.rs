@@ -7,18 +7,18 @@
 //! is entered who does not wait or owe the caller an answer, it has no cycle and at most one execution context of each
 //! partition.
 
-use core::fmt;
-
 use tantalum_ffa::{Call, Status, Target, answer};
 use tantalum_hal::{Action, Entry, ForeignInterrupts, Platform, VirtualInterrupts};
+use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, PartitionIndex, VcpuId};
 
 use crate::interrupt::Interrupted;
+use crate::lifecycle::Life;
 use crate::partition::{Partition, Running};
 use crate::run_model::Cycle;
 use crate::spmc::{Cpu, Spmc};
-use crate::vcpu::{Origin, Resumption, RunModel, State, Vcpu};
-use crate::virtual_interrupts::more_restrictive;
+use crate::vcpu::{AfterInit, Origin, Resumption, RunModel, State, Vcpu, Waiter};
+use crate::virtual_interrupts::{ContextInterrupts, more_restrictive};
 
 impl Spmc {
     /// Lets every partition that has an execution context for this processing element initialise it, one
@@ -27,8 +27,10 @@ impl Spmc {
         cpu.current = None;
         cpu.booted = 0;
         cpu.booting = true;
+        cpu.going_off = None;
+        cpu.interrupted = None;
         self.machine.come_online(cpu.index());
-        for partition in self.all_partitions() {
+        for partition in self.partitions() {
             // Whether or not an execution context begins here: the interrupts that are private to this processing
             // element are to be set up on it.
             cpu.to_configure.insert(partition.index());
@@ -38,18 +40,17 @@ impl Spmc {
 
     /// Starts the next execution context of the boot order that has not been started on this processing
     /// element, or ends the boot.
-    fn boot_next(&self, cpu: &mut Cpu) -> Action {
+    pub(crate) fn boot_next(&self, cpu: &mut Cpu) -> Action {
         while let Some(partition) = self.in_boot_order(cpu.booted) {
             cpu.booted = cpu.booted.saturating_add(1);
             let Some(id) = boot_vcpu(partition, cpu.index()) else { continue };
             let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
-            match vcpu.start() {
-                Ok(()) => {
-                    drop(vcpu);
-                    partition.reset_interrupts(id.index);
-                    cpu.to_configure.insert(id.partition);
-                    return enter(cpu, partition, id, Entry::Start(partition.start_of(id.index)));
-                }
+            // The lock keeps the partition in the life that is looked at.
+            let Some(first) = begins_in_boot(partition) else { continue };
+            let started = vcpu.start(AfterInit::NextInBoot);
+            drop(vcpu);
+            match started {
+                Ok(()) => return self.begin(cpu, partition, id, first),
                 // It is still in the middle of a request from before its processing element went off, which
                 // FFA_RUN lets it finish.
                 Err(status) => log::debug!("partition {} is not started: {status}", partition.id()),
@@ -60,6 +61,27 @@ impl Spmc {
             log::info!("boot complete: {} partitions", self.live_partitions().count());
         }
         self.to_normal_world(cpu, answer::msg_wait())
+    }
+
+    /// Gives the processing element to `id`, an execution context of `partition` that begins to initialise itself;
+    /// `first` says whether it is the first of the partition's life.
+    pub(crate) fn begin(&self, cpu: &mut Cpu, partition: &Partition, id: VcpuId, first: bool) -> Action {
+        partition.reset_interrupts(id.index);
+        cpu.to_configure.insert(id.partition);
+        // It cannot finish early before it has begun.
+        let own = match partition.manifest().ns_interrupts_action {
+            NsInterruptsAction::Signaled => NsInterruptsAction::Signaled,
+            NsInterruptsAction::ManagedExit | NsInterruptsAction::Queued => NsInterruptsAction::Queued,
+        };
+        let chain = match self.waiter_of(id) {
+            Some(Waiter::NormalWorld) => own,
+            Some(Waiter::Partition(asker)) => self.action_of(asker),
+            Some(Waiter::Boot | Waiter::Power | Waiter::Interrupted) | None => NsInterruptsAction::Queued,
+        };
+        if let Some(interrupts) = partition.interrupts(id.index) {
+            interrupts.begin_turn(more_restrictive(chain, own));
+        }
+        enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)))
     }
 
     /// Runs `id`, whose state says that it runs, unless its partition has been stopped in the meantime by what
@@ -73,19 +95,60 @@ impl Spmc {
 
     /// Gives the processing element to the normal world.
     ///
-    /// Its x8 to x17 come back as they were: no answer that exists uses them, and the SMC Calling Convention
+    /// Its x8 to x17 come back as they were: no answer that comes this way uses them, and the SMC Calling Convention
     /// (1.1, section 2.6) lets a caller rely on what the answer does not use. The SPMD leaves that to the SPMC.
     pub(crate) fn to_normal_world(&self, cpu: &mut Cpu, mut registers: CallRegisters) -> Action {
-        cpu.current = None;
         for (register, kept) in registers.0.iter_mut().skip(8).zip(&cpu.normal_world_extra) {
             *register = *kept;
         }
+        self.to_normal_world_whole(cpu, registers)
+    }
+
+    /// Gives the processing element to the normal world with an answer in x0 to x17; first to whoever has to handle a
+    /// secure interrupt.
+    #[inline]
+    pub(crate) fn to_normal_world_whole(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+        cpu.current = None;
         if !cpu.to_wake.is_empty()
             && let Some(action) = self.run_for_interrupt(cpu, Interrupted::NormalWorld(registers))
         {
             return action;
         }
         Action::CallNormalWorld(registers)
+    }
+
+    /// Ends a chain whose head cannot be told how, which the normal world is told if it began the chain.
+    pub(crate) fn end_chain(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+        if cpu.interrupted.is_some() {
+            self.after_interrupt(cpu)
+        } else {
+            self.to_normal_world(cpu, registers)
+        }
+    }
+
+    /// Says what interrupts of the normal world do to the chain that ends in `id`.
+    #[inline]
+    fn action_of(&self, id: VcpuId) -> NsInterruptsAction {
+        self.interrupts_of(id).map_or(NsInterruptsAction::Queued, ContextInterrupts::action)
+    }
+
+    /// Notes that `id`, an execution context of `partition`, begins a turn for `model`, in which interrupts of the
+    /// normal world do what the most restrictive one of its chain wants.
+    #[inline]
+    pub(crate) fn begin_turn(&self, partition: &Partition, id: VcpuId, model: RunModel) {
+        let own = partition.manifest().ns_interrupts_action;
+        let action = match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
+                Origin::NormalWorld(_) | Origin::Nobody(_) => own,
+                Origin::Partition(asker) => more_restrictive(self.action_of(asker), own),
+            },
+            RunModel::Run => own,
+            // The normal world's scheduler did not give this turn and cannot give another.
+            RunModel::Init | RunModel::PowerMessage | RunModel::SecureInterrupt => NsInterruptsAction::Queued,
+        };
+        if let Some(interrupts) = partition.interrupts(id.index) {
+            interrupts.begin_turn(action);
+        }
     }
 
     /// Answers FFA_MSG_WAIT of `caller`, which runs.
@@ -99,26 +162,53 @@ impl Spmc {
         retain_rx: bool,
         platform: &impl Platform,
     ) -> Result<Action, Status> {
-        let unhandled = match caller.partition.interrupts(caller.id.index) {
-            Some(interrupts) if !interrupts.is_quiet() => {
-                caller.vcpu()?.may(Cycle::MsgWait)?;
-                self.end_turn(cpu, caller, interrupts, platform)
-            }
-            _ => false,
-        };
-        let model = caller.vcpu()?.wait()?;
-        if unhandled {
-            cpu.to_wake.insert(caller.id.partition);
+        self.prepare_to_wait(cpu, caller, platform, |vcpu| vcpu.may(Cycle::MsgWait))?;
+        let mut vcpu = caller.vcpu()?;
+        let model = vcpu.wait()?;
+        let after = vcpu.after_init();
+        if let (RunModel::Init, AfterInit::Serve { model, .. }) = (model, after) {
+            // Under the same lock, so that the request for which it was started is the first.
+            vcpu.enter(model)?;
         }
+        drop(vcpu);
         if !retain_rx {
             // Waiting for the next message is a release of the last one, if there was one.
-            let _ = caller.partition.endpoint.mailbox.lock().release();
+            self.release_read_rx(caller.partition);
         }
         Ok(match model {
-            RunModel::Init => self.boot_next(cpu),
+            RunModel::Init => {
+                caller.partition.life.initialised();
+                match after {
+                    AfterInit::NextInBoot => self.boot_next(cpu),
+                    AfterInit::Answer { to, registers } => self.answer_origin(cpu, to, caller.id, registers),
+                    AfterInit::AfterInterrupt => self.after_interrupt(cpu),
+                    AfterInit::Serve { model, registers } => {
+                        self.begin_turn(caller.partition, caller.id, model);
+                        self.run(cpu, caller.id, Entry::Answer(registers))
+                    }
+                }
+            }
             RunModel::SecureInterrupt => self.after_interrupt(cpu),
-            RunModel::Run | RunModel::DirectRequest { .. } => self.to_normal_world(cpu, answer::msg_wait()),
+            RunModel::Run
+            | RunModel::DirectRequest { .. }
+            | RunModel::ServiceRequest { .. }
+            | RunModel::PowerMessage => self.to_normal_world(cpu, answer::msg_wait()),
         })
+    }
+
+    /// Gives `registers` as the answer of `callee` to who asked it.
+    pub(crate) fn answer_origin(
+        &self,
+        cpu: &mut Cpu,
+        origin: Origin,
+        callee: VcpuId,
+        registers: CallRegisters,
+    ) -> Action {
+        match origin {
+            Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
+            Origin::Partition(asker) => self.answer_blocked(cpu, asker, callee, registers),
+            Origin::Nobody(_) => self.end_chain(cpu, answer::error(Status::Aborted)),
+        }
     }
 
     /// Answers FFA_RUN of the normal world: lets the chain that begins at `target` go on.
@@ -126,32 +216,35 @@ impl Spmc {
     /// # Errors
     /// INVALID_PARAMETERS if there is no such execution context or it does not belong on this processing
     /// element, BUSY if it runs, DENIED if it has nothing to go on with, ABORTED if it has been stopped.
-    pub(crate) fn run_call(&self, cpu: &mut Cpu, target: Target) -> Result<Action, Status> {
+    pub(crate) fn run_call<P: Platform>(
+        &self,
+        cpu: &mut Cpu,
+        target: Target,
+        platform: &P,
+    ) -> Result<Action, Status> {
         let partition = self.partition_by_id(target.endpoint).ok_or(Status::InvalidParameters)?;
         let head = partition.vcpu_on(cpu.index()).ok_or(Status::InvalidParameters)?;
         if head.index.as_u16() != target.vcpu {
             return Err(Status::InvalidParameters);
         }
-        if partition.is_aborted() {
-            return Err(Status::Aborted);
-        }
+        let registers = Call::Run { target }.encode();
         match self.with_vcpu(head, |vcpu| vcpu.state()).ok_or(Status::InvalidParameters)? {
             State::Waiting => {
                 self.with_vcpu(head, |vcpu| vcpu.enter(RunModel::Run)).ok_or(Status::InvalidParameters)??;
-                partition.begin_turn(head.index, partition.manifest().ns_interrupts_action);
-                Ok(self.run(cpu, head, Entry::Answer(Call::Run { target }.encode())))
+                self.begin_turn(partition, head, RunModel::Run);
+                Ok(self.run(cpu, head, Entry::Answer(registers)))
             }
-            State::Preempted(model) | State::Yielded(model) | State::Blocked { model, .. } => {
-                if let RunModel::DirectRequest { origin: Origin::Partition(caller) } = model
-                    && self.partition(caller.partition).is_some_and(|caller| !caller.is_aborted())
+            State::Preempted(_) | State::Yielded(_) | State::Blocked { .. } => {
+                if let Some(Waiter::Partition(caller)) = self.waiter_of(head)
+                    && self.partition(caller.partition).is_some_and(|partition| !partition.is_aborted())
                 {
                     // Only the head of a chain is the normal world's to run.
                     return Err(Status::Denied);
                 }
-                self.resume_chain(cpu, head, None)
+                self.resume_chain(cpu, head, None, platform)
             }
             State::Running(_) | State::Interrupted(_) => Err(Status::Busy),
-            State::Off => Err(Status::Denied),
+            State::Off => self.start_to_serve(cpu, head, RunModel::Run, registers),
             State::Aborted => Err(Status::Aborted),
         }
     }
@@ -168,6 +261,7 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         target: Target,
+        platform: &impl Platform,
     ) -> Result<Action, Status> {
         caller.vcpu()?.may(Cycle::Run)?;
         if !target.endpoint.is_secure() {
@@ -181,19 +275,16 @@ impl Spmc {
         if self.chain_contains(caller.id, id.partition) {
             return Err(Status::Denied);
         }
-        if partition.is_aborted() {
-            return Err(Status::Aborted);
-        }
         match self.with_vcpu(id, |vcpu| vcpu.state()).ok_or(Status::InvalidParameters)? {
-            State::Preempted(model) | State::Yielded(model) | State::Blocked { model, .. } => {
-                match model {
-                    RunModel::DirectRequest { origin: Origin::Partition(asker) } if asker == caller.id => {}
-                    _ => return Err(Status::Denied),
+            State::Preempted(_) | State::Yielded(_) | State::Blocked { .. } => {
+                if self.waiter_of(id) != Some(Waiter::Partition(caller.id)) {
+                    return Err(Status::Denied);
                 }
-                let action = self.resume_chain(cpu, id, Some(caller))?;
-                // Nobody else changes the state of an execution context that runs here.
+                // Nobody else changes the state of an execution context that runs here, or waits for what runs here.
                 caller.vcpu()?.block(id, Cycle::Run)?;
-                Ok(action)
+                self.resume_chain(cpu, id, Some(caller), platform).inspect_err(|_| {
+                    let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(id));
+                })
             }
             State::Running(_) | State::Interrupted(_) => Err(Status::Busy),
             State::Waiting | State::Off => Err(Status::Denied),
@@ -205,25 +296,29 @@ impl Spmc {
     /// or none if that is the normal world.
     ///
     /// # Errors
-    /// As [`Self::tail_of`]; DENIED if part of the chain is tied to another processing element.
-    fn resume_chain(
+    /// As [`Self::end_of`].
+    fn resume_chain<P: Platform>(
         &self,
         cpu: &mut Cpu,
         head: VcpuId,
         caller: Option<&Running<'_>>,
+        platform: &P,
     ) -> Result<Action, Status> {
-        let tail = self.tail_of(head)?;
-        let here = |id: VcpuId| self.partition(id.partition)?.vcpu_on(cpu.index());
-        if self.chain_from(tail).any(|id| here(id) != Some(id)) {
-            return Err(Status::Denied);
-        }
-        let partition = self.partition(tail.partition).ok_or(Status::Aborted)?;
+        let tail = match self.end_of(head, cpu.index())? {
+            End::Stopped(tail) => tail,
+            End::Lost { caller, callee } => {
+                let lost = answer::error(Status::Aborted);
+                return Ok(self.answer_blocked(cpu, caller, callee, lost));
+            }
+        };
         let how = self.with_vcpu(tail, Vcpu::resume).ok_or(Status::Aborted)??;
-        if let Some(interrupts) = partition.interrupts(tail.index) {
+        if self.partition(tail.partition).is_none_or(Partition::is_aborted) {
+            return Ok(self.end_turn(cpu, tail, platform));
+        }
+        if let Some(interrupts) = self.interrupts_of(tail) {
             interrupts.end_exit();
-            let restriction = caller.and_then(|caller| caller.partition.interrupts(caller.id.index));
-            if let Some(restriction) = restriction {
-                interrupts.begin_turn(more_restrictive(restriction.action(), interrupts.action()));
+            if let Some(caller) = caller {
+                interrupts.begin_turn(more_restrictive(self.action_of(caller.id), interrupts.action()));
             }
         }
         let entry = match how {
@@ -244,18 +339,15 @@ impl Spmc {
         caller: &Running<'_>,
         timeout: u64,
     ) -> Result<Action, Status> {
-        let Some(model) = caller.vcpu()?.yield_time()? else {
+        let Some(waiter) = caller.vcpu()?.yield_time()? else {
             return Ok(self.run(cpu, caller.id, Entry::Answer(answer::success())));
         };
         let registers = Call::Yield { target: target_of(caller.id), timeout }.encode();
-        Ok(match model {
-            RunModel::DirectRequest { origin: Origin::Partition(asker) } => {
-                self.answer_blocked(cpu, asker, caller.id, registers)
+        Ok(match waiter {
+            Waiter::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
+            Waiter::NormalWorld | Waiter::Boot | Waiter::Power | Waiter::Interrupted => {
+                self.to_normal_world(cpu, registers)
             }
-            RunModel::DirectRequest { origin: Origin::NormalWorld(_) }
-            | RunModel::Run
-            | RunModel::Init
-            | RunModel::SecureInterrupt => self.to_normal_world(cpu, registers),
         })
     }
 
@@ -269,63 +361,6 @@ impl Spmc {
         self.to_normal_world(cpu, answer::interrupt(target_of(head), 0))
     }
 
-    /// Stops the partition of the execution context that runs, since it did what it may not or gave up, and
-    /// tells whoever waits for it.
-    pub(crate) fn abort_running(&self, cpu: &mut Cpu, running: VcpuId, why: fmt::Arguments<'_>) -> Action {
-        let Some(partition) = self.partition(running.partition) else {
-            return self.to_normal_world(cpu, answer::error(Status::Aborted));
-        };
-        partition.set_aborted();
-        // Its interrupts are silenced before this processing element goes on.
-        cpu.to_configure.insert(running.partition);
-        // A warning: whatever a partition does to itself is no error of the SPMC.
-        log::warn!("partition {} {} is stopped: {why}", partition.id(), partition.name());
-        self.unwind(cpu, running)
-    }
-
-    /// Ends the turn of `from`, whose partition has been stopped, and tells whoever waits for it, or else
-    /// whoever waits for them.
-    pub(crate) fn unwind(&self, cpu: &mut Cpu, from: VcpuId) -> Action {
-        let mut at = from;
-        // Each turn ends one execution context of the chain, which has each partition once.
-        for _ in 0..MAX_PARTITIONS {
-            let was = self.with_vcpu(at, Vcpu::abort);
-            let model = match was {
-                Some(
-                    State::Running(model)
-                    | State::Preempted(model)
-                    | State::Yielded(model)
-                    | State::Interrupted(model)
-                    | State::Blocked { model, .. },
-                ) => model,
-                Some(State::Off | State::Waiting | State::Aborted) | None => break,
-            };
-            let caller = match model {
-                RunModel::DirectRequest { origin: Origin::Partition(caller) } => caller,
-                RunModel::DirectRequest { origin: Origin::NormalWorld(_) } | RunModel::Run => break,
-                RunModel::Init => return self.boot_next(cpu),
-                RunModel::SecureInterrupt => return self.after_interrupt(cpu),
-            };
-            if let Some(partition) = self.partition(caller.partition)
-                && !partition.is_aborted()
-                && self.with_vcpu(caller, |vcpu| vcpu.unblock(at)) == Some(Ok(()))
-            {
-                return enter(cpu, partition, caller, Entry::Answer(answer::error(Status::Aborted)));
-            }
-            at = caller;
-        }
-        self.end_chain(cpu, answer::error(Status::Aborted))
-    }
-
-    /// Ends a chain whose head cannot be told how, which the normal world is told if it began the chain.
-    fn end_chain(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
-        if cpu.interrupted.is_some() {
-            self.after_interrupt(cpu)
-        } else {
-            self.to_normal_world(cpu, registers)
-        }
-    }
-
     /// Lets `caller`, which waits for `callee`, go on with `registers` as the answer.
     pub(crate) fn answer_blocked(
         &self,
@@ -334,14 +369,12 @@ impl Spmc {
         callee: VcpuId,
         registers: CallRegisters,
     ) -> Action {
-        if self.with_vcpu(caller, |vcpu| vcpu.unblock(callee)) != Some(Ok(())) {
-            // It has been stopped in the meantime, and who waits for it was told.
-            return self.end_chain(cpu, answer::error(Status::Aborted));
+        match self.with_vcpu(caller, |vcpu| vcpu.unblock(callee)) {
+            Some(Ok(())) if cpu.to_wake.is_empty() => self.run(cpu, caller, Entry::Answer(registers)),
+            Some(Ok(())) => self.interrupt_or_run(cpu, caller, Entry::Answer(registers)),
+            // It was ended while it waited, so this chain has lost its head.
+            _ => self.end_chain(cpu, answer::error(Status::Aborted)),
         }
-        if cpu.to_wake.is_empty() {
-            return self.run(cpu, caller, Entry::Answer(registers));
-        }
-        self.interrupt_or_run(cpu, caller, Entry::Answer(registers))
     }
 
     /// Applies `change` to an execution context, or returns `None` if there is no such one.
@@ -362,41 +395,57 @@ impl Spmc {
 
     /// Yields the chain that ends in `tail`, from its end to its head.
     pub(crate) fn chain_from(&self, tail: VcpuId) -> impl Iterator<Item = VcpuId> {
-        core::iter::successors(Some(tail), |id| match self.partition(id.partition)?.vcpu(id.index)?.state() {
-            State::Running(model)
-            | State::Preempted(model)
-            | State::Yielded(model)
-            | State::Interrupted(model)
-            | State::Blocked { model, .. } => match model {
-                RunModel::DirectRequest { origin: Origin::Partition(caller) } => Some(caller),
-                RunModel::DirectRequest { origin: Origin::NormalWorld(_) }
-                | RunModel::Init
-                | RunModel::Run
-                | RunModel::SecureInterrupt => None,
-            },
-            State::Off | State::Waiting | State::Aborted => None,
+        core::iter::successors(Some(tail), |id| match self.waiter_of(*id)? {
+            Waiter::Partition(caller) => Some(caller),
+            Waiter::Boot | Waiter::NormalWorld | Waiter::Power | Waiter::Interrupted => None,
         })
         // A chain has each partition once. This only says so to the reader, and to the processor.
         .take(MAX_PARTITIONS)
     }
 
-    /// Returns the preempted end of the chain that begins at `head`.
+    /// Returns who waits for an execution context, if it is in the middle of something.
+    fn waiter_of(&self, id: VcpuId) -> Option<Waiter> {
+        self.with_vcpu(id, |vcpu| vcpu.waiter())?
+    }
+
+    /// Returns what the chain that begins at `head`, which does not run, has at its end.
     ///
     /// # Errors
-    /// BUSY if the chain runs, ABORTED if its end has been stopped, DENIED if it was not preempted.
-    fn tail_of(&self, head: VcpuId) -> Result<VcpuId, Status> {
+    /// BUSY if the chain runs, DENIED if one of its execution contexts is tied to another processing element than
+    /// `cpu`, so that it goes on there or not at all.
+    fn end_of(&self, head: VcpuId, cpu: CpuIndex) -> Result<End, Status> {
         let mut at = head;
         for _ in 0..MAX_PARTITIONS {
-            match self.with_vcpu(at, |vcpu| vcpu.state()).ok_or(Status::Aborted)? {
-                State::Blocked { callee, .. } => at = callee,
-                State::Preempted(_) | State::Yielded(_) => return Ok(at),
-                State::Running(_) | State::Interrupted(_) => return Err(Status::Busy),
-                State::Aborted => return Err(Status::Aborted),
-                State::Off | State::Waiting => return Err(Status::Denied),
+            if self.partition(at.partition).and_then(|partition| partition.vcpu_on(cpu)) != Some(at) {
+                return Err(Status::Denied);
             }
+            let callee = match self.with_vcpu(at, |vcpu| vcpu.state()).ok_or(Status::Aborted)? {
+                State::Blocked { callee, .. } => callee,
+                State::Preempted(_) | State::Yielded(_) => return Ok(End::Stopped(at)),
+                State::Running(_) | State::Interrupted(_) => return Err(Status::Busy),
+                State::Off | State::Waiting | State::Aborted => return Err(Status::Denied),
+            };
+            if self.waiter_of(callee) != Some(Waiter::Partition(at)) {
+                return Ok(End::Lost { caller: at, callee });
+            }
+            at = callee;
         }
         Err(Status::Denied)
     }
+}
+
+/// Says how a chain that does not run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// In an execution context that was preempted or has yielded.
+    Stopped(VcpuId),
+    /// In an execution context that waits for one that was ended and does not know of it any more.
+    Lost {
+        /// The one that waits.
+        caller: VcpuId,
+        /// The one that it waits for.
+        callee: VcpuId,
+    },
 }
 
 /// Gives the processing element to `id`, an execution context of `partition` whose state says that it runs.
@@ -417,10 +466,23 @@ pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Ent
 /// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a
 /// multi-processor partition on its own processing element, that of another partition on the first one only.
 fn boot_vcpu(partition: &Partition, cpu: CpuIndex) -> Option<VcpuId> {
-    if partition.is_aborted() || (!partition.is_multi_processor() && cpu.get() != 0) {
+    if !partition.is_multi_processor() && cpu.get() != 0 {
         return None;
     }
     partition.vcpu_on(cpu)
+}
+
+/// Says whether an execution context that begins in the boot of its processing element is the first of the
+/// partition's life; `None` if it does not begin then.
+fn begins_in_boot(partition: &Partition) -> Option<bool> {
+    match partition.life.now() {
+        Life::Fresh => partition.life.claim().then_some(true),
+        // The only execution context has begun already, wherever it is.
+        Life::Live => partition.is_multi_processor().then_some(false),
+        // The first execution context is at it elsewhere; the others begin when they are asked.
+        Life::Booting => None,
+        Life::Dying | Life::DyingToRestart | Life::Burying | Life::Restoring | Life::Stopped => None,
+    }
 }
 
 /// Returns how the ABI names an execution context.

@@ -4,13 +4,18 @@ use heapless::Vec;
 use spin::Mutex;
 use tantalum_ffa::Version;
 use tantalum_hal::{Action, Event, Platform};
-use tantalum_manifest::{Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition};
+use tantalum_manifest::{
+    AbortAction, Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition,
+};
 use tantalum_stage2::TablePool;
 use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
 
 use crate::endpoint::Endpoint;
 use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
+use crate::notify::{Notifications, SCHEDULE_RECEIVER_SGI};
 use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::pristine::Pristine;
+use crate::vm::VmMailboxes;
 
 /// Bounds a partition's manifest in bytes.
 const MAX_MANIFEST_SIZE: usize = 4096;
@@ -22,6 +27,10 @@ pub struct Spmc {
     boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
+    /// The buffers of the virtual machines that the hypervisor speaks for.
+    pub(crate) vms: Mutex<VmMailboxes>,
+    /// Who may signal what to whom, and what is pending.
+    pub(crate) notifications: Mutex<Notifications>,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
     tables: Mutex<TablePool<TABLE_PAGES>>,
     pub(crate) machine: MachineInterrupts,
@@ -35,8 +44,14 @@ pub struct Cpu {
     pub(crate) current: Option<VcpuId>,
     /// How many partitions of the boot order have had their turn on this processing element.
     pub(crate) booted: usize,
-    /// Whether partitions still initialise themselves on this processing element.
+    /// Whether partitions still initialise themselves on this processing element, or learn that it goes off: the
+    /// normal world cannot take over.
     pub(crate) booting: bool,
+    /// How many partitions of the boot order have had their turn to learn that this processing element goes off;
+    /// `None` while it does not.
+    pub(crate) going_off: Option<usize>,
+    /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
+    pub(crate) schedule_receiver: bool,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
     /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
@@ -57,6 +72,8 @@ impl Cpu {
             current: None,
             booted: 0,
             booting: true,
+            going_off: None,
+            schedule_receiver: false,
             normal_world_extra: [0; 10],
             interrupted: None,
             to_wake: PartitionSet::EMPTY,
@@ -78,6 +95,8 @@ impl Spmc {
             partitions: [const { None }; MAX_PARTITIONS],
             boot_order: Vec::new(),
             normal_world: Endpoint::new(Version::V1_0),
+            vms: Mutex::new(VmMailboxes::new()),
+            notifications: Mutex::new(Notifications::new()),
             normal_memory: Vec::new(),
             tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
             machine: MachineInterrupts::new(),
@@ -101,6 +120,7 @@ impl Spmc {
                         partition.manifest().memory.size() >> 10,
                         partition.manifest().memory.start(),
                     );
+                    self.reset_notifications(&partition);
                     if let Some(slot) = self.partitions.get_mut(index.get()) {
                         *slot = Some(partition);
                     }
@@ -110,7 +130,46 @@ impl Spmc {
                 }
             }
         }
+        self.keep_packages(manifest, platform);
         self.order_boot();
+    }
+
+    /// Copies the packages of the partitions that may begin anew. One for whose copy there is no room is left out.
+    fn keep_packages(&mut self, spmc: &SpmcManifest, platform: &impl Platform) {
+        for index in PartitionIndex::all() {
+            let Some(partition) = self.partition(index) else { continue };
+            if partition.manifest().abort_action != AbortAction::Restart {
+                continue;
+            }
+            let others = self.partitions();
+            let kept = Pristine::keep(
+                partition.package(),
+                &partition.manifest().memory,
+                spmc,
+                others.clone().map(Partition::manifest),
+                others.filter_map(Partition::pristine),
+                platform,
+            );
+            let kept = kept.map_err(PartitionError::from).and_then(|kept| kept.ok_or(PartitionError::NoCopy));
+            let Some(slot) = self.partitions.get_mut(index.get()) else { continue };
+            match (kept, slot.as_mut()) {
+                (Ok(pristine), Some(partition)) => {
+                    log::info!(
+                        "partition {} {}: {} KiB of its package are kept at {}",
+                        partition.id(),
+                        partition.name(),
+                        pristine.range().size() >> 10,
+                        pristine.range().start(),
+                    );
+                    partition.set_pristine(pristine);
+                }
+                (Err(error), _) => {
+                    log::error!("partition {} is left out: {error}", index.endpoint_id());
+                    *slot = None;
+                }
+                (Ok(_), None) => {}
+            }
+        }
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
@@ -118,12 +177,16 @@ impl Spmc {
         let action = match cpu.current {
             // Another of its execution contexts did what it may not, while this one ran here.
             Some(current) if self.partition(current.partition).is_none_or(Partition::is_aborted) => {
-                self.unwind(cpu, current)
+                self.end_turn(cpu, current, platform)
             }
             _ => self.handle_event(cpu, event, platform),
         };
         if cpu.leaving || !cpu.to_configure.is_empty() {
             self.configure_interrupts(cpu, platform);
+        }
+        if cpu.schedule_receiver && matches!(action, Action::CallNormalWorld(_)) {
+            cpu.schedule_receiver = false;
+            platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
         }
         action
     }
@@ -138,9 +201,12 @@ impl Spmc {
             }
             Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
             Event::Interrupt(line) => self.interrupt(cpu, line, platform),
-            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap),
+            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
             Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
-            Event::Started => self.start_cpu(cpu),
+            Event::Started => {
+                platform.donate_sgi(cpu.index, SCHEDULE_RECEIVER_SGI);
+                self.start_cpu(cpu)
+            }
         }
     }
 
@@ -149,14 +215,14 @@ impl Spmc {
         self.partitions.get(index.get())?.as_ref()
     }
 
-    /// Yields every partition that was loaded, also those that have been stopped.
-    pub(crate) fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
-        self.partitions.iter().flatten()
-    }
-
     /// Returns the partition with the endpoint id `id`, if there is one.
     pub(crate) fn partition_by_id(&self, id: EndpointId) -> Option<&Partition> {
         self.partition(id.partition_index()?)
+    }
+
+    /// Returns every partition, in the order of their ids.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &Partition> + Clone {
+        self.partitions.iter().flatten()
     }
 
     /// Returns every partition that has not been stopped, in the order of their ids.

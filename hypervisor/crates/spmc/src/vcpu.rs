@@ -4,7 +4,7 @@
 //! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
 
 use tantalum_ffa::Status;
-use tantalum_types::{CpuIndex, EndpointId, VcpuId};
+use tantalum_types::{CallRegisters, CpuIndex, EndpointId, PartitionIndex, VcpuId};
 
 use crate::run_model::{self, Cycle, Verdict};
 use crate::timer::Timer;
@@ -16,6 +16,8 @@ pub(crate) enum Origin {
     NormalWorld(EndpointId),
     /// An execution context of another partition.
     Partition(VcpuId),
+    /// Nobody any more: an endpoint that has been stopped meanwhile.
+    Nobody(EndpointId),
 }
 
 /// Says what an execution context was given the processing element for (FF-A 1.1, section 8.2).
@@ -30,9 +32,63 @@ pub(crate) enum RunModel {
         /// Who asked, and waits.
         origin: Origin,
     },
+    /// To answer a direct request to a service of it.
+    ServiceRequest {
+        /// Who asked, and waits.
+        origin: Origin,
+    },
+    /// To take note that its processing element goes off; the SPMD waits.
+    PowerMessage,
     /// To handle a secure interrupt that came while it waited: the SPMC itself schedules it, and lets what the
     /// interrupt has stopped go on when it waits again.
     SecureInterrupt,
+}
+
+impl RunModel {
+    const fn origin_mut(&mut self) -> Option<&mut Origin> {
+        match self {
+            Self::DirectRequest { origin } | Self::ServiceRequest { origin } => Some(origin),
+            Self::Init | Self::Run | Self::SecureInterrupt | Self::PowerMessage => None,
+        }
+    }
+}
+
+/// Says what happens when an execution context has initialised itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterInit {
+    /// The processing element goes on with its boot.
+    NextInBoot,
+    /// What a secure interrupt has stopped goes on.
+    AfterInterrupt,
+    /// Somebody who waits gets an answer.
+    Answer {
+        /// Who waits.
+        to: Origin,
+        /// What he gets.
+        registers: CallRegisters,
+    },
+    /// A request that came before there was anybody to serve it is served.
+    Serve {
+        /// What it is, and who waits for its answer.
+        model: RunModel,
+        /// The request.
+        registers: CallRegisters,
+    },
+}
+
+/// Names who waits for an execution context to end its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// The boot of the processing element.
+    Boot,
+    /// The normal world.
+    NormalWorld,
+    /// An execution context of another partition.
+    Partition(VcpuId),
+    /// The processing element, to go off.
+    Power,
+    /// What a secure interrupt has stopped.
+    Interrupted,
 }
 
 /// Says where in its life an execution context is.
@@ -74,10 +130,12 @@ pub(crate) enum Resumption {
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     state: State,
+    /// What happens when it has initialised itself. Means nothing in another run model.
+    after_init: AfterInit,
     log: crate::console::LineBuffer,
-    /// Its EL1 physical timer, and the processing element that watches it: the one on which it was last set up.
+    /// Its EL1 physical timer.
     pub timer: Timer,
-    /// See `timer`.
+    /// The processing element that watches its timer: the one on which it was last set up.
     pub timer_cpu: Option<CpuIndex>,
 }
 
@@ -86,6 +144,7 @@ impl Vcpu {
     pub(crate) const fn new() -> Self {
         Self {
             state: State::Off,
+            after_init: AfterInit::NextInBoot,
             log: crate::console::LineBuffer::new(),
             timer: Timer::new(),
             timer_cpu: None,
@@ -102,15 +161,16 @@ impl Vcpu {
         &mut self.log
     }
 
-    /// Starts the execution context so that it initialises itself.
+    /// Starts the execution context so that it initialises itself, and notes what happens then.
     ///
     /// # Errors
     /// Refuses one that runs or has been stopped for good; one that waits is started again, as after its
     /// processing element was off.
-    pub(crate) fn start(&mut self) -> Result<(), Status> {
+    pub(crate) fn start(&mut self, after: AfterInit) -> Result<(), Status> {
         match self.state {
             State::Off | State::Waiting => {
                 self.state = State::Running(RunModel::Init);
+                self.after_init = after;
                 self.timer = Timer::new();
                 Ok(())
             }
@@ -154,26 +214,49 @@ impl Vcpu {
         Ok(model)
     }
 
+    /// Returns what happens now that the execution context has initialised itself.
+    pub(crate) fn after_init(&self) -> AfterInit {
+        self.after_init
+    }
+
     /// Ends the work of a running execution context that answers a direct request from `asker`, and returns
     /// who waits for the answer.
     ///
     /// # Errors
-    /// DENIED if it does not run for a direct request, INVALID_PARAMETERS if the request came from another.
+    /// DENIED if it does not run for a direct request of the first form, INVALID_PARAMETERS if the request came
+    /// from another.
     pub(crate) fn respond(&mut self, asker: EndpointId) -> Result<Origin, Status> {
-        let origin = self.asked_by(asker)?;
+        let origin = self.asked_by(asker, Cycle::DirectResponse)?;
         self.state = State::Waiting;
         Ok(origin)
     }
 
-    /// Returns who waits for the answer to a direct request from `asker`.
+    /// Ends the work of a running execution context that answers a direct request of `asker` to a service of it,
+    /// and returns who waits for the answer.
     ///
     /// # Errors
-    /// As [`Self::respond`].
-    pub(crate) fn asked_by(&self, asker: EndpointId) -> Result<Origin, Status> {
+    /// As [`Self::respond`], for the second form.
+    pub(crate) fn respond_for_service(&mut self, asker: EndpointId) -> Result<Origin, Status> {
+        let origin = self.asked_by(asker, Cycle::ServiceResponse)?;
+        self.state = State::Waiting;
+        Ok(origin)
+    }
+
+    /// Returns who waits for the answer `call` to a direct request from `asker`.
+    ///
+    /// # Errors
+    /// DENIED if no such answer is due, INVALID_PARAMETERS if the request came from another.
+    pub(crate) fn asked_by(&self, asker: EndpointId, call: Cycle) -> Result<Origin, Status> {
         let model = self.running()?;
-        run_model::check(&model, Cycle::DirectResponse)?;
-        let RunModel::DirectRequest { origin } = model else { return Err(Status::Denied) };
-        if origin.endpoint() == asker { Ok(origin) } else { Err(Status::InvalidParameters) }
+        run_model::check(&model, call)?;
+        match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => {
+                if origin.endpoint() == asker { Ok(origin) } else { Err(Status::InvalidParameters) }
+            }
+            RunModel::Init | RunModel::Run | RunModel::PowerMessage | RunModel::SecureInterrupt => {
+                Err(Status::Denied)
+            }
+        }
     }
 
     /// Checks that a running execution context may make `call`.
@@ -184,17 +267,27 @@ impl Vcpu {
         run_model::check(&self.running()?, call)
     }
 
-    /// Takes the processing element from a running execution context that calls FFA_YIELD, and returns what its turn
-    /// is for; `None` if the call has no effect.
+    /// Ends the work of a running execution context that has taken note of a power management message.
+    ///
+    /// # Errors
+    /// DENIED if it does not run for one.
+    pub(crate) fn respond_to_power(&mut self) -> Result<(), Status> {
+        self.may(Cycle::PowerResponse)?;
+        self.state = State::Waiting;
+        Ok(())
+    }
+
+    /// Takes the processing element from a running execution context that calls FFA_YIELD, and returns who gave it;
+    /// `None` if the call has no effect.
     ///
     /// # Errors
     /// DENIED if it may not yield, or if it does not run.
-    pub(crate) fn yield_time(&mut self) -> Result<Option<RunModel>, Status> {
+    pub(crate) fn yield_time(&mut self) -> Result<Option<Waiter>, Status> {
         let model = self.running()?;
         match run_model::verdict(&model, Cycle::Yield) {
             Verdict::Allowed => {
                 self.state = State::Yielded(model);
-                Ok(Some(model))
+                Ok(self.waiter())
             }
             Verdict::NoEffect => Ok(None),
             Verdict::Denied => Err(Status::Denied),
@@ -298,9 +391,92 @@ impl Vcpu {
         }
     }
 
-    /// Stops the execution context for good and returns what it was doing.
-    pub(crate) fn abort(&mut self) -> State {
-        core::mem::replace(&mut self.state, State::Aborted)
+    /// Returns who waits for the execution context to end its turn, if it has one.
+    pub(crate) fn waiter(&self) -> Option<Waiter> {
+        match self.state {
+            State::Running(model)
+            | State::Preempted(model)
+            | State::Yielded(model)
+            | State::Interrupted(model)
+            | State::Blocked { model, .. } => Some(self.waiter_of(model)),
+            State::Off | State::Waiting | State::Aborted => None,
+        }
+    }
+
+    fn waiter_of(&self, model: RunModel) -> Waiter {
+        let model = match (model, self.after_init) {
+            (RunModel::Init, AfterInit::NextInBoot) => return Waiter::Boot,
+            (RunModel::Init, AfterInit::AfterInterrupt) => return Waiter::Interrupted,
+            (RunModel::Init, AfterInit::Answer { to, .. }) => RunModel::DirectRequest { origin: to },
+            (RunModel::Init, AfterInit::Serve { model, .. }) => model,
+            (model, _) => model,
+        };
+        match model {
+            RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
+                Origin::NormalWorld(_) | Origin::Nobody(_) => Waiter::NormalWorld,
+                Origin::Partition(caller) => Waiter::Partition(caller),
+            },
+            RunModel::PowerMessage => Waiter::Power,
+            RunModel::SecureInterrupt => Waiter::Interrupted,
+            RunModel::Run | RunModel::Init => Waiter::NormalWorld,
+        }
+    }
+
+    /// Notes that nobody of `partition` waits for this execution context any more, since it was stopped.
+    pub(crate) fn forget_asker(&mut self, partition: PartitionIndex) {
+        let forget = |origin: &mut Origin| {
+            if matches!(origin, Origin::Partition(asker) if asker.partition == partition) {
+                *origin = Origin::Nobody(partition.endpoint_id());
+            }
+        };
+        match &mut self.after_init {
+            AfterInit::Answer { to, .. } => forget(to),
+            AfterInit::Serve { model, .. } => {
+                if let Some(origin) = model.origin_mut() {
+                    forget(origin);
+                }
+            }
+            AfterInit::NextInBoot | AfterInit::AfterInterrupt => {}
+        }
+        match &mut self.state {
+            State::Running(model)
+            | State::Preempted(model)
+            | State::Yielded(model)
+            | State::Interrupted(model)
+            | State::Blocked { model, .. } => {
+                if let Some(origin) = model.origin_mut() {
+                    forget(origin);
+                }
+            }
+            State::Off | State::Waiting | State::Aborted => {}
+        }
+    }
+
+    /// Stops the execution context and returns who waits for it, if it was in the middle of something.
+    pub(crate) fn abort(&mut self) -> Option<Waiter> {
+        let waiter = self.waiter();
+        self.state = State::Aborted;
+        waiter
+    }
+
+    /// Stops the execution context if nobody waits for it. Returns whether it is stopped.
+    pub(crate) fn bury(&mut self) -> bool {
+        match self.state {
+            State::Off | State::Waiting | State::Aborted => {
+                self.state = State::Aborted;
+                true
+            }
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => false,
+        }
+    }
+
+    /// Lets an execution context that was stopped begin anew, since its partition does.
+    pub(crate) fn revive(&mut self) {
+        *self = Self::new();
     }
 
     /// Forgets the execution context's life, since its processing element goes off.
@@ -333,7 +509,7 @@ impl Origin {
     /// Returns the id of the endpoint that asked.
     pub(crate) fn endpoint(self) -> EndpointId {
         match self {
-            Self::NormalWorld(endpoint) => endpoint,
+            Self::NormalWorld(endpoint) | Self::Nobody(endpoint) => endpoint,
             Self::Partition(vcpu) => vcpu.partition.endpoint_id(),
         }
     }
@@ -342,7 +518,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tantalum_types::{PartitionIndex, VcpuIndex};
+    use tantalum_types::VcpuIndex;
 
     fn id(partition: usize) -> VcpuId {
         VcpuId { partition: PartitionIndex::new(partition).unwrap(), index: VcpuIndex::new(0).unwrap() }
@@ -404,24 +580,27 @@ mod tests {
     #[test]
     fn only_who_is_idle_is_started() {
         let started = Ok(State::Running(RunModel::Init));
-        let busy = [BUSY, BUSY, BUSY];
-        let rest = [BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED];
-        let all = |first| [[first; 2].as_slice(), &rest, &busy].concat().try_into().unwrap();
-        check(Vcpu::start, all(started));
+        let start = |vcpu: &mut Vcpu| vcpu.start(AfterInit::NextInBoot);
+        let all = |idle| [idle, idle, BUSY, BUSY, BUSY, BUSY, BUSY, ABORTED, BUSY, BUSY, BUSY];
+        check(start, all(started));
         check(Vcpu::power_off, all(Ok(State::Off)));
     }
 
     #[test]
     fn nobody_waits_with_a_request_open() {
         let waits = Ok(State::Waiting);
-        let expected = [DENIED, DENIED, waits, waits, DENIED, DENIED, DENIED, DENIED, waits, DENIED, DENIED];
+        let mut expected = [DENIED; 11];
+        for state in [2, 3, 8] {
+            expected[state] = waits;
+        }
         check(Vcpu::wait, expected);
     }
 
     #[test]
     fn only_a_request_is_answered() {
         let done = Ok(State::Waiting);
-        let none = [DENIED, DENIED, DENIED, DENIED, done, DENIED, DENIED, DENIED, DENIED, DENIED, DENIED];
+        let mut none = [DENIED; 11];
+        none[4] = done;
         check(|vcpu| vcpu.respond(EndpointId::HYPERVISOR), none);
         let mut vcpu = in_state(State::Running(SERVING));
         assert_eq!(vcpu.respond(id(0).partition.endpoint_id()), Err(Status::InvalidParameters));
@@ -431,8 +610,8 @@ mod tests {
     #[test]
     fn only_the_callee_unblocks() {
         let goes_on = Ok(State::Running(SERVING));
-        let expected =
-            [DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED, DENIED, DENIED, DENIED];
+        let mut expected = [DENIED; 11];
+        expected[5] = goes_on;
         check(|vcpu| vcpu.unblock(id(1)), expected);
         check(|vcpu| vcpu.unblock(id(2)), [DENIED; 11]);
     }
@@ -449,28 +628,19 @@ mod tests {
             vcpu.unblock(id(1)).unwrap();
             assert_eq!(vcpu.state(), State::Running(model));
         }
-        let goes_on = Ok(State::Running(SERVING));
-        let expected =
-            [DENIED, DENIED, DENIED, DENIED, DENIED, DENIED, goes_on, DENIED, DENIED, goes_on, DENIED];
+        let mut expected = [DENIED; 11];
+        expected[6] = Ok(State::Running(SERVING));
+        expected[9] = Ok(State::Running(SERVING));
         check(Vcpu::resume, expected);
     }
 
     #[test]
     fn who_a_secure_interrupt_has_stopped_goes_on_by_its_end_only() {
-        let stopped = |model| Ok(State::Interrupted(model));
-        let expected = [
-            DENIED,
-            DENIED,
-            stopped(RunModel::Init),
-            stopped(RunModel::Run),
-            stopped(SERVING),
-            DENIED,
-            DENIED,
-            DENIED,
-            stopped(RunModel::SecureInterrupt),
-            DENIED,
-            DENIED,
-        ];
+        let mut expected = [DENIED; 11];
+        let models = [(2, RunModel::Init), (3, RunModel::Run), (4, SERVING), (8, RunModel::SecureInterrupt)];
+        for (state, model) in models {
+            expected[state] = Ok(State::Interrupted(model));
+        }
         check(Vcpu::interrupt, expected);
         let mut expected = [DENIED; 11];
         expected[10] = Ok(State::Running(SERVING));
@@ -485,7 +655,7 @@ mod tests {
         expected[8] = Ok(State::Running(RunModel::SecureInterrupt));
         check(Vcpu::yield_time, expected);
         assert_eq!(in_state(State::Running(RunModel::SecureInterrupt)).yield_time(), Ok(None));
-        assert_eq!(in_state(State::Running(SERVING)).yield_time(), Ok(Some(SERVING)));
+        assert_eq!(in_state(State::Running(SERVING)).yield_time(), Ok(Some(Waiter::NormalWorld)));
         assert_eq!(in_state(State::Yielded(SERVING)).resume(), Ok(Resumption::Yielded));
     }
 
@@ -493,9 +663,81 @@ mod tests {
     fn an_aborted_one_stays_so() {
         for state in states() {
             let mut vcpu = in_state(state);
-            assert_eq!(vcpu.abort(), state);
+            let waits = !matches!(state, State::Off | State::Waiting | State::Aborted);
+            assert_eq!(vcpu.abort().is_some(), waits, "{state:?}");
             assert_eq!(vcpu.state(), State::Aborted);
+            assert_eq!(vcpu.abort(), None);
+
+            let mut vcpu = in_state(state);
+            assert_eq!(vcpu.bury(), !waits);
+            assert_eq!(vcpu.state(), if waits { state } else { State::Aborted });
         }
+    }
+
+    #[test]
+    fn each_kind_of_request_has_its_kind_of_answer() {
+        let service = RunModel::ServiceRequest { origin: NORMAL };
+        let models = [
+            RunModel::Init,
+            RunModel::Run,
+            SERVING,
+            service,
+            RunModel::PowerMessage,
+            RunModel::SecureInterrupt,
+        ];
+        for model in models {
+            let answered = |step: fn(&mut Vcpu) -> bool| step(&mut in_state(State::Running(model)));
+            assert_eq!(answered(|vcpu| vcpu.respond(EndpointId::HYPERVISOR).is_ok()), model == SERVING);
+            let as_service = answered(|vcpu| vcpu.respond_for_service(EndpointId::HYPERVISOR).is_ok());
+            assert_eq!(as_service, model == service);
+            assert_eq!(answered(|vcpu| vcpu.respond_to_power().is_ok()), model == RunModel::PowerMessage);
+            let waits = answered(|vcpu| vcpu.wait().is_ok());
+            assert_eq!(waits, matches!(model, RunModel::Init | RunModel::Run | RunModel::SecureInterrupt));
+        }
+        let mut vcpu = in_state(State::Running(service));
+        let other = id(0).partition.endpoint_id();
+        assert_eq!(vcpu.respond_for_service(other), Err(Status::InvalidParameters));
+        assert_eq!(vcpu.state(), State::Running(service));
+    }
+
+    #[test]
+    fn who_waits_is_known_in_every_run_model() {
+        let asker = Origin::Partition(id(3));
+        let registers = CallRegisters::ZERO;
+        let of = |model, after_init| Vcpu { after_init, ..in_state(State::Preempted(model)) }.waiter();
+        let boot = AfterInit::NextInBoot;
+        assert_eq!(of(RunModel::Init, boot), Some(Waiter::Boot));
+        assert_eq!(of(RunModel::Run, boot), Some(Waiter::NormalWorld));
+        assert_eq!(of(SERVING, boot), Some(Waiter::NormalWorld));
+        assert_eq!(of(RunModel::PowerMessage, boot), Some(Waiter::Power));
+        assert_eq!(of(RunModel::SecureInterrupt, boot), Some(Waiter::Interrupted));
+        assert_eq!(of(RunModel::Init, AfterInit::AfterInterrupt), Some(Waiter::Interrupted));
+        let asked = RunModel::ServiceRequest { origin: asker };
+        assert_eq!(of(asked, boot), Some(Waiter::Partition(id(3))));
+        // What happens after the initialisation counts during it only.
+        let answer = |to| AfterInit::Answer { to, registers };
+        assert_eq!(of(RunModel::Init, answer(asker)), Some(Waiter::Partition(id(3))));
+        assert_eq!(of(RunModel::Init, answer(NORMAL)), Some(Waiter::NormalWorld));
+        assert_eq!(of(SERVING, answer(asker)), Some(Waiter::NormalWorld));
+        let serve = AfterInit::Serve { model: asked, registers };
+        assert_eq!(of(RunModel::Init, serve), Some(Waiter::Partition(id(3))));
+        for state in [State::Off, State::Waiting, State::Aborted] {
+            assert_eq!(in_state(state).waiter(), None);
+        }
+    }
+
+    #[test]
+    fn a_stopped_asker_is_forgotten_and_others_are_not() {
+        let asked = RunModel::DirectRequest { origin: Origin::Partition(id(3)) };
+        let mut vcpu = in_state(State::Yielded(asked));
+        vcpu.forget_asker(id(2).partition);
+        assert_eq!(vcpu.state(), State::Yielded(asked));
+        vcpu.forget_asker(id(3).partition);
+        let nobody = Origin::Nobody(id(3).partition.endpoint_id());
+        assert_eq!(vcpu.state(), State::Yielded(RunModel::DirectRequest { origin: nobody }));
+        assert_eq!(vcpu.waiter(), Some(Waiter::NormalWorld));
+        vcpu.resume().unwrap();
+        assert_eq!(vcpu.respond(id(3).partition.endpoint_id()), Ok(nobody), "it need not know");
     }
 
     #[test]
@@ -503,6 +745,6 @@ mod tests {
         let same = Ok(State::Running(RunModel::Init));
         let mut expected = [DENIED; 11];
         expected[2] = same;
-        check(|vcpu| vcpu.may(Cycle::SecondaryEpRegister), expected);
+        check(|vcpu| vcpu.may(Cycle::Initialise), expected);
     }
 }

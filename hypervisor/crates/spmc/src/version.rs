@@ -38,6 +38,11 @@ impl Negotiation {
         }
     }
 
+    /// Assumes `version` again, as for an endpoint that has made no call yet.
+    pub(crate) fn reset(&self, version: Version) {
+        self.0.store(version.to_raw() & !FROZEN, Ordering::Relaxed);
+    }
+
     /// Answers FFA_VERSION with `requested`, and from then on speaks the lower of both versions.
     ///
     /// # Errors

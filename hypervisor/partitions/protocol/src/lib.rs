@@ -15,6 +15,9 @@ use tantalum_sdk::{CallError, Spmc};
 use tantalum_types::{CallRegisters, EndpointId};
 
 pub mod interrupt;
+pub mod memory;
+pub mod notify;
+pub mod resident;
 
 /// Command words, in x3 of a request.
 pub mod command {
@@ -51,6 +54,9 @@ pub struct Protocol {
     name: &'static str,
     stored: AtomicU64,
     stores: AtomicU64,
+    memory: memory::Memory,
+    /// What has been signalled.
+    pub notifications: notify::Notifications,
     /// What interrupts have done.
     pub interrupts: interrupt::Interrupts,
 }
@@ -62,6 +68,8 @@ impl Protocol {
             name,
             stored: AtomicU64::new(0),
             stores: AtomicU64::new(0),
+            memory: memory::Memory::new(),
+            notifications: notify::Notifications::new(),
             interrupts: interrupt::Interrupts::new(),
         }
     }
@@ -76,12 +84,21 @@ impl Protocol {
             command::FEATURES => features(spmc, arguments),
             command::RAW => Ok(raw(spmc, arguments)),
             command::LOG => self.log(spmc),
-            _ => match self.interrupts.answer(spmc, request) {
+            _ => match self.module_answer(spmc, request) {
                 Some(result) => result,
                 None => Ok(request.payload),
             },
         };
         result.unwrap_or_else(failure)
+    }
+
+    /// Answers a command of one of the modules.
+    fn module_answer(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> Option<Result<[u64; 5], CallError>> {
+        self.memory
+            .answer(spmc, request.receiver, request.payload)
+            .map(Ok)
+            .or_else(|| self.notifications.answer(spmc, request))
+            .or_else(|| self.interrupts.answer(spmc, request))
     }
 
     fn exchange(&self, [value, ..]: [u64; 4]) -> [u64; 5] {
