@@ -7,6 +7,19 @@
 #define TANTALUM_PREEMPT_H
 
 #include "ffa.h"
+#include "protocol.h"
+
+/* Linux's pattern; those of the partitions differ in all registers. */
+#define LINUX_SEED	0x4c494e5558000000
+#define SP_SEED		0x5345435552450000
+
+/*
+ * Put a pattern into the FP and SIMD registers, and count those that no longer
+ * hold it. Between kernel_neon_begin() and kernel_neon_end() the registers are
+ * this task's, and the compiler uses none of them.
+ */
+void fp_fill(u64 seed);
+unsigned int fp_check(u64 seed);
 
 /* Ticks of the system counter in a number of microseconds. */
 u64 ticks_of_us(unsigned int us);
@@ -26,13 +39,24 @@ struct preemption {
 };
 
 /*
+ * How long a partition holds its registers if nobody stops it, in microseconds:
+ * longer than any host takes to signal an interrupt, for a timer of QEMU may be
+ * late by much more than what the guest's counter says.
+ */
+#define HOLD_US		10000000
+
+/* Ends a HOLD that this partition is at on this CPU, by a message on another. */
+void stop_hold(const struct partition *sp);
+
+/*
  * Makes a direct request on this CPU with a pattern in the FP and SIMD registers,
  * while a timer expires after timer_us, and from then on each time before the
- * partition is resumed, as many times in all. Stays with the request until it is
- * answered.
+ * partition is resumed, as many times in all. Then a HOLD of the partition last,
+ * which may be NULL, is stopped. Stays with the request until it is answered.
  */
 struct ffa_regs ffa_direct_preempted(const struct ffa_regs *request,
 				     unsigned int timer_us, unsigned int times,
+				     const struct partition *last,
 				     struct preemption *result);
 
 /*

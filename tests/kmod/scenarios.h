@@ -24,8 +24,20 @@ void direct_refused(void);
 void relay_chain(void);
 void relay_depth_3(void);
 
+/* notify.c */
+void notify_host(void);
+void notify_sp(void);
+
+/* indirect.c */
+void indirect_message(void);
+
 /* preempt.c */
 void ns_preempt_resume(void);
 void chain_preempt_resume(void);
+
+/* interrupt.c */
+void managed_exit(void);
+void secure_irq_in_normal_world(void);
+void secure_irq_in_other_partition(void);
 
 #endif

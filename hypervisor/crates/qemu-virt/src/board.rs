@@ -14,7 +14,7 @@ use tantalum_types::{CpuIndex, MAX_CPUS, Pa, PageRange};
 const FIRMWARE_CONFIGS: Range<u64> = 0x0e00_1000..0x0e00_3000;
 
 /// Secure DRAM above the SPMC's image: packages and memory of partitions.
-pub(crate) const PARTITION_MEMORY: Range<u64> = 0x0e20_0000..0x0f00_0000;
+pub(crate) const PARTITION_MEMORY: Range<u64> = 0x0e30_0000..0x0f00_0000;
 
 /// Where RAM of the normal world can be.
 pub(crate) const NORMAL_WORLD_MEMORY: Range<u64> = 0x4000_0000..0x80_0000_0000;

@@ -49,7 +49,7 @@ impl Spmc {
         // A processing element that goes off is no place to begin.
         if waiter != Some(Waiter::Power)
             && let Some(partition) = self.partition(from.partition)
-            && self.settle(partition, platform)
+            && self.settle(cpu, partition, platform)
             && let Some(action) = self.begin_anew(cpu, partition, from, after_restart(waiter))
         {
             return action;
@@ -93,26 +93,40 @@ impl Spmc {
 
     /// Does the rest once nothing of a partition that is being stopped runs or waits any more. Returns whether the
     /// partition is fresh now and this processing element is to start it.
-    fn settle<P: Platform>(&self, partition: &Partition, platform: &P) -> bool {
+    fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
         if !bury(partition, |_, _| {}) {
             return false;
         }
         let Some(rest) = partition.life.settle() else { return false };
-        let fresh =
-            self.give_back(partition, platform) && rest == Rest::Restore && restored(partition, platform);
-        if fresh {
-            self.claim_manifest_buffers(partition);
-        }
+        let fresh = self.give_back(cpu, partition, platform)
+            && rest == Rest::Restore
+            && restored(partition, platform);
         partition.life.rested(fresh);
         fresh
     }
 
+    /// Does the rest of every partition of which the last execution context was tied to this processing element, which
+    /// goes off. Those that may begin anew do so when they are next asked.
+    pub(crate) fn settle_all<P: Platform>(&self, cpu: &Cpu, platform: &P) {
+        for partition in self.partitions().filter(|partition| partition.is_aborted()) {
+            self.settle(cpu, partition, platform);
+        }
+    }
+
     /// Gives back what a partition had of others, of which nothing runs any more. Returns whether its own memory is
     /// all its own again.
-    fn give_back<P: Platform>(&self, partition: &Partition, platform: &P) -> bool {
+    fn give_back<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
+        self.silence(cpu, partition, platform);
         self.settle_memory(partition, platform);
         // Nobody delivers into its buffers any more.
         partition.endpoint.reset(partition.endpoint.negotiation.version());
+        self.reset_notifications(partition);
+        // And who still serves it does so for nobody.
+        for other in self.partitions().filter(|other| other.index() != partition.index()) {
+            for (_, mut vcpu) in other.each_vcpu() {
+                vcpu.forget_asker(partition.index());
+            }
+        }
         let whole = self.has_all_its_memory(partition.index());
         if !whole {
             log::info!("partition {} {}: others have memory of it", partition.id(), partition.name());
@@ -143,7 +157,7 @@ impl Spmc {
     pub(crate) fn revive<P: Platform>(&self, cpu: &mut Cpu, id: EndpointId, platform: &P) -> Option<Action> {
         let partition = self.partition_by_id(id)?;
         let vcpu = partition.vcpu_on(cpu.index())?;
-        if !self.settle(partition, platform) {
+        if !self.settle(cpu, partition, platform) {
             return None;
         }
         self.begin_anew(cpu, partition, vcpu, after_restart(Some(Waiter::NormalWorld)))

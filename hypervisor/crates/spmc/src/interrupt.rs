@@ -28,6 +28,7 @@ use tantalum_hal::{
 use tantalum_manifest::{NsInterruptsAction, OtherSecureInterruptsAction};
 use tantalum_types::{CallRegisters, CpuIndex, MAX_CPUS, MAX_PARTITIONS, PartitionIndex, VcpuId, VcpuIndex};
 
+use crate::notify::SCHEDULE_RECEIVER_SGI;
 use crate::partition::{Partition, Running};
 use crate::schedule::{enter, target_of};
 use crate::spmc::{Cpu, Spmc};
@@ -490,6 +491,7 @@ impl Spmc {
     pub(crate) fn configure_interrupts(&self, cpu: &mut Cpu, platform: &impl Platform) {
         if cpu.leaving {
             cpu.leaving = false;
+            self.settle_all(cpu, platform);
             self.leave(cpu, platform);
         }
         while let Some(index) = cpu.to_configure.take_first() {
@@ -528,7 +530,7 @@ impl Spmc {
     }
 
     /// Disables the interrupts of a partition that has been stopped, and ends those that it has not.
-    fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
+    pub(crate) fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
         for owned in partition.owned_interrupts().iter() {
             let setting = owned.current.lock().take();
             if let Some(setting) = setting {

@@ -28,6 +28,7 @@ impl Spmc {
         cpu.booted = 0;
         cpu.booting = true;
         cpu.going_off = None;
+        cpu.interrupted = None;
         self.machine.come_online(cpu.index());
         for partition in self.partitions() {
             // Whether or not an execution context begins here: the interrupts that are private to this processing
@@ -138,7 +139,7 @@ impl Spmc {
         let own = partition.manifest().ns_interrupts_action;
         let action = match model {
             RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
-                Origin::NormalWorld(_) => own,
+                Origin::NormalWorld(_) | Origin::Nobody(_) => own,
                 Origin::Partition(asker) => more_restrictive(self.action_of(asker), own),
             },
             RunModel::Run => own,
@@ -206,6 +207,7 @@ impl Spmc {
         match origin {
             Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
             Origin::Partition(asker) => self.answer_blocked(cpu, asker, callee, registers),
+            Origin::Nobody(_) => self.end_chain(cpu, answer::error(Status::Aborted)),
         }
     }
 

@@ -13,10 +13,10 @@ use crate::result;
 /// Command words, in x3 of a request. All of them take the 64-bit form.
 pub mod command {
     /// Holds a pattern, made of the seed x5, in the registers for x4 ticks of the system counter, with interrupts
-    /// unmasked, or until asked for a managed exit. With x6 not zero, the next partition, whose id is in its low 16
-    /// bits, holds instead, and this one holds the pattern while it waits: x4 is how many registers have changed in
-    /// all, x5 the turns of the loop, x6 the managed exits and x7 the interrupts that came as exceptions meanwhile, all
-    /// three from the last one.
+    /// unmasked, or until it is stopped: by STOP, by a managed exit, or by its own timer. With x6 not zero, the next partition, whose id is in its low 16
+    /// bits, holds instead, and this one holds the pattern while it waits. With x7 not zero, the timer of the last one
+    /// goes off by IRQ x7 ticks after it began. x4 is how many registers have changed in all, x5 the turns of the loop,
+    /// x6 the managed exits and x7 the interrupts that came as exceptions meanwhile, all three from the last one.
     pub const HOLD: u64 = 0x5441_0300;
     /// Arms the timer to go off in x4 ticks, signalled by IRQ, or FIQ if x5 is 1; x4 zero turns it off: x4 is
     /// CNTP_CTL_EL0 as it reads afterwards, x5 CNTP_CVAL_EL0, x6 CNTP_TVAL_EL0, x7 the counter.
@@ -27,6 +27,14 @@ pub mod command {
     pub const EXITS: u64 = 0x5441_0303;
     /// Makes a paravirtual call with x0 to x3 in x4 to x7: x4 is x0 of what comes back.
     pub const PARAVIRTUAL: u64 = 0x5441_0304;
+    /// Lets the real-time clock's alarm, interrupt 34, go off in x4 seconds, at once if that is zero: x4 is the clock's
+    /// time. Of the partition that owns the clock only; the others echo it.
+    pub const ARM_ALARM: u64 = 0x5441_0305;
+    /// Asks when things happened, as counts of the system counter: x4 is when the last HOLD of this partition began, x5
+    /// when it ended, x6 when the last interrupt was handled.
+    pub const TIMES: u64 = 0x5441_0306;
+    /// Ends a HOLD that another execution context of this partition is at.
+    pub const STOP: u64 = 0x5441_0307;
 }
 
 /// Bounds the interrupts that are told apart.
@@ -69,7 +77,11 @@ pub struct Interrupts {
     exits: Counts,
     /// How many exceptions there were, on all execution contexts.
     exceptions: AtomicU64,
-    /// Not zero once a managed exit was asked for, until the next request begins.
+    /// When the last HOLD began and ended, and when the last interrupt was handled.
+    began: AtomicU64,
+    ended: AtomicU64,
+    handled: AtomicU64,
+    /// Not zero once HOLD is to end, until it has.
     stop: AtomicU32,
 }
 
@@ -79,6 +91,9 @@ impl Interrupts {
             sources: [const { (AtomicU32::new(0), Counts::new()) }; SOURCES],
             exits: Counts::new(),
             exceptions: AtomicU64::new(0),
+            began: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
             stop: AtomicU32::new(0),
         }
     }
@@ -88,11 +103,13 @@ impl Interrupts {
         if intid == TIMER {
             arm_timer(None);
         }
+        self.handled.store(counter(), Ordering::Release);
         if let Some(counts) = self.counts(intid) {
             counts.count(delivery);
         }
         if matches!(delivery, Delivery::Exception(_)) {
             self.exceptions.fetch_add(1, Ordering::AcqRel);
+            self.stop.store(1, Ordering::Release);
         }
     }
 
@@ -115,6 +132,11 @@ impl Interrupts {
             command::COUNTS => Ok(self.count_of(arguments)),
             command::EXITS => Ok(answer(self.exits.read())),
             command::PARAVIRTUAL => Ok(paravirtual(spmc, arguments)),
+            command::TIMES => Ok(self.times()),
+            command::STOP => {
+                self.stop.store(1, Ordering::Release);
+                Ok([result::OK, 0, 0, 0, 0])
+            }
             _ => return None,
         })
     }
@@ -123,19 +145,35 @@ impl Interrupts {
         &self,
         spmc: &Spmc<'_>,
         request: &DirectMessage,
-        [ticks, seed, hops, _]: [u64; 4],
+        [ticks, seed, hops, alarm]: [u64; 4],
     ) -> Result<[u64; 5], CallError> {
         if hops != 0 {
-            return pass_on(spmc, request, [ticks, seed, hops]);
+            return pass_on(spmc, request, [ticks, seed, hops, alarm]);
         }
         let exits = self.exits.read();
         let exceptions = self.exceptions.load(Ordering::Acquire);
-        self.stop.store(0, Ordering::Release);
-        let deadline = counter().saturating_add(ticks);
+        if alarm != 0 {
+            let [result, code, ..] = arm(spmc, [alarm, 0, 0, 0]);
+            if result != result::OK {
+                return Ok([result, code, 0, 0, 0]);
+            }
+        }
+        let began = counter();
+        let deadline = began.saturating_add(ticks);
         let held = interruptible(|| hold(seed, deadline, &self.stop));
+        // It was for this one, even if it came before the loop began.
+        self.stop.store(0, Ordering::Release);
+        self.began.store(began, Ordering::Release);
+        self.ended.store(counter(), Ordering::Release);
         let exits = difference(self.exits.read(), exits);
         let exceptions = self.exceptions.load(Ordering::Acquire).wrapping_sub(exceptions);
         Ok([result::OK, held.changed, held.turns, exits, exceptions])
+    }
+
+    fn times(&self) -> [u64; 5] {
+        let [began, ended, handled] =
+            [&self.began, &self.ended, &self.handled].map(|time| time.load(Ordering::Acquire));
+        [result::OK, began, ended, handled, 0]
     }
 
     fn count_of(&self, [intid, ..]: [u64; 4]) -> [u64; 5] {
@@ -159,11 +197,11 @@ impl Interrupts {
 fn pass_on(
     spmc: &Spmc<'_>,
     request: &DirectMessage,
-    [ticks, seed, hops]: [u64; 3],
+    [ticks, seed, hops, alarm]: [u64; 4],
 ) -> Result<[u64; 5], CallError> {
     let [low, high, ..] = hops.to_le_bytes();
     // Each holds a pattern of its own.
-    let payload = [command::HOLD, ticks, seed.wrapping_add(0x100), hops >> 16, 0];
+    let payload = [command::HOLD, ticks, seed.wrapping_add(0x100), hops >> 16, alarm];
     let onward = DirectMessage {
         width: Width::Bits64,
         sender: request.receiver,

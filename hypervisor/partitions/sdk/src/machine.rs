@@ -64,7 +64,7 @@ unsafe extern "Rust" {
 
 /// Makes calls by SMC.
 #[derive(Clone, Copy, Debug)]
-struct Smc;
+pub(crate) struct Smc;
 
 impl Conduit for Smc {
     fn call(&self, registers: &CallRegisters) -> CallRegisters {
@@ -171,6 +171,11 @@ fn map(range: Range<usize>, contents: Contents) -> Result<(), MapError> {
     // SAFETY: a barrier. It makes the new entries visible to the MMU.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
     Ok(())
+}
+
+/// Maps the registers of a device, a page at `address`. Called while the partition starts.
+pub(crate) fn map_device(address: usize) -> Option<()> {
+    map(address..address.checked_add(PAGE_SIZE)?, Contents::Device).ok()
 }
 
 /// Maps the image and the boot information. Runs with the MMU off.

@@ -54,6 +54,8 @@ pub(crate) enum Contents {
     Constants,
     /// Memory that is read and written.
     Data,
+    /// Registers of a device.
+    Device,
 }
 
 impl Contents {
@@ -63,6 +65,7 @@ impl Contents {
             Self::Code => memory | READ_ONLY,
             Self::Constants => memory | READ_ONLY | PRIVILEGED_EXECUTE_NEVER,
             Self::Data => memory | PRIVILEGED_EXECUTE_NEVER,
+            Self::Device => ACCESSED | PRIVILEGED_EXECUTE_NEVER | UNPRIVILEGED_EXECUTE_NEVER,
         }
     }
 }
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn nothing_is_both_writable_and_executable() {
-        for contents in [Contents::Code, Contents::Constants, Contents::Data] {
+        for contents in [Contents::Code, Contents::Constants, Contents::Data, Contents::Device] {
             let attributes = contents.attributes();
             assert!(attributes & (READ_ONLY | PRIVILEGED_EXECUTE_NEVER) != 0);
             assert!(attributes & UNPRIVILEGED_EXECUTE_NEVER != 0);
