@@ -101,6 +101,9 @@ impl Spmc {
         let fresh = self.give_back(cpu, partition, platform)
             && rest == Rest::Restore
             && restored(partition, platform);
+        if fresh {
+            self.claim_manifest_buffers(partition);
+        }
         partition.life.rested(fresh);
         fresh
     }

@@ -14,6 +14,7 @@
 mod bench;
 mod fragments;
 mod malformed;
+mod model;
 mod normal_world;
 mod partitions;
 mod races;
