@@ -82,6 +82,9 @@ static const struct scenario scenarios[] = {
 	SCENARIO(sp_share),
 	SCENARIO(sp_lend),
 	SCENARIO(sp_share_multi),
+	SCENARIO(notify_host),
+	SCENARIO(notify_sp),
+	SCENARIO(indirect_message),
 	SCENARIO(partition_abort),
 	SCENARIO(cpu_hotplug),
 	/* A partition that has given part of itself away does not begin anew. */

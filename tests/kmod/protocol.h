@@ -20,6 +20,9 @@
 
 #define CPU_COUNT	4
 
+/* The SGI that the SPMC donates as schedule receiver interrupt. */
+#define SRI_INTID	8
+
 struct partition {
 	const char *name;
 	u16 id;
@@ -95,13 +98,46 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* x4 = number of a spare page -> x5 = its address */
 #define CMD_SPARE_PAGE	0x54410109
 
+/*
+ * Notifications and indirect messages. Two endpoints are in one word as w1 has
+ * them: see ffa_route. Answers have 0 or an error code in x4.
+ */
+
+/* x4 = sender and receiver, x5 = flags, x6 = bitmap */
+#define CMD_NOTIFY_BIND		0x54410200
+#define CMD_NOTIFY_UNBIND	0x54410201
+#define CMD_NOTIFY_SET		0x54410202
+/*
+ * x4 = context and receiver, x5 = flags -> x5 = from partitions, x6 = from VMs,
+ * x7 = from the SPM, and from the hypervisor in bits 63:32
+ */
+#define CMD_NOTIFY_GET		0x54410203
+/*
+ * Lets interrupts come for a moment -> x4 = notification pending interrupts since
+ * the last time, x5-x7 = what was read then, as in GET
+ */
+#define CMD_NOTIFY_NOTED	0x54410204
+/*
+ * x4 = sender and receiver of a message, x5 = size, x6 = seed of its bytes,
+ * x7 = offset in the buffer, and flags in bits 63:32
+ */
+#define CMD_NOTIFY_SEND		0x54410205
+/*
+ * What is in the RX buffer -> x5 = sender and receiver, and offset in bits 63:32,
+ * x6 = size, x7 = checksum
+ */
+#define CMD_NOTIFY_RECEIVE	0x54410206
+#define CMD_NOTIFY_RELEASE	0x54410207
+/* x4 = 1 maps the partition's buffers, 0 unmaps them */
+#define CMD_NOTIFY_BUFFERS	0x54410208
+
 /* Interrupts; all of these take the 64-bit form. */
 
 /*
- * x4 = ticks of the system counter to spin for, less if it is stopped; x5 = seed of the pattern that is
- * in the registers meanwhile, x6 = ids of the next hops, 16 bits each, next one
- * lowest: the last one spins; x7 = ticks until its own timer goes off by IRQ, or
- * 0 -> x4 = registers that changed, on all hops; of the
+ * x4 = ticks of the system counter to spin for, less if it is stopped; x5 = seed
+ * of the pattern that is in the registers meanwhile; x6 = ids of the next hops,
+ * 16 bits each, next one lowest: the last one spins; x7 = ticks until its own
+ * timer goes off by IRQ, or 0 -> x4 = registers that changed, on all hops; of the
  * last one x5 = turns, x6 = managed exits, x7 = interrupts it took as exceptions
  */
 #define CMD_HOLD	0x54410300

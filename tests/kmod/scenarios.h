@@ -40,6 +40,13 @@ void sp_lend(void);
 void sp_donate(void);
 void sp_share_multi(void);
 
+/* notify.c */
+void notify_host(void);
+void notify_sp(void);
+
+/* indirect.c */
+void indirect_message(void);
+
 /* preempt.c */
 void ns_preempt_resume(void);
 void chain_preempt_resume(void);

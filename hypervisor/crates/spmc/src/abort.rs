@@ -123,6 +123,7 @@ impl Spmc {
         self.settle_memory(partition, platform);
         // Nobody delivers into its buffers any more.
         partition.endpoint.reset(partition.endpoint.negotiation.version());
+        self.reset_notifications(partition);
         // And who still serves it does so for nobody.
         for other in self.partitions().filter(|other| other.index() != partition.index()) {
             for (_, mut vcpu) in other.each_vcpu() {

@@ -146,7 +146,11 @@ fn interrupt_of(caller: &Caller<'_>, feature: u32, input: u32) -> Result<u32, St
     let intid = match (feature, caller) {
         (SCHEDULE_RECEIVER_INTERRUPT, Caller::NormalWorld(_)) => SCHEDULE_RECEIVER_SGI,
         (NOTIFICATION_PENDING_INTERRUPT, Caller::Partition(_)) => NOTIFICATION_PENDING,
-        (MANAGED_EXIT_INTERRUPT, Caller::Partition(_)) => MANAGED_EXIT,
+        (MANAGED_EXIT_INTERRUPT, Caller::Partition(partition))
+            if partition.manifest().managed_exit.is_some() =>
+        {
+            MANAGED_EXIT
+        }
         _ => return Err(Status::NotSupported),
     };
     if caller.version() < Version::V1_1 {

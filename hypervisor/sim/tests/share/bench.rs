@@ -8,6 +8,7 @@ use tantalum_ffa::memory::{
 };
 use tantalum_ffa::{Call, DirectMessage, MemoryTransaction, Status, Version, Width};
 use tantalum_hal::{Entry, PhysicalMemory, TrapKind};
+use tantalum_sim::dtb::Node;
 use tantalum_sim::manifests::partition_base;
 use tantalum_sim::script::{Script, call, wait};
 use tantalum_sim::{AccessKind, Context, Sim, SimBuilder};
@@ -116,12 +117,22 @@ pub fn bench(count: usize) -> Bench {
 
 /// Boots partitions and a normal world that speak these versions.
 pub fn bench_of(versions: &[Version], normal_world: Version) -> Bench {
+    bench_with(versions, normal_world, |_, _| {})
+}
+
+/// Boots them after `edit` has changed the manifest of each partition.
+pub fn bench_with(
+    versions: &[Version],
+    normal_world: Version,
+    edit: impl Fn(usize, &mut Node) + Copy,
+) -> Bench {
     let mut builder = SimBuilder::new();
     let mut puppets = Vec::new();
     for (index, version) in versions.iter().enumerate() {
         let puppet = Puppet::default();
         builder = builder.partition_with(&format!("p{index}"), [puppet.script()], |manifest| {
             manifest.set("ffa-version", version.to_raw());
+            edit(index, manifest);
         });
         puppets.push(puppet);
     }
@@ -129,8 +140,7 @@ pub fn bench_of(versions: &[Version], normal_world: Version) -> Bench {
     bench.sim.call(0, Call::Version { requested: normal_world.to_raw() });
     bench.map_buffers(1);
     for index in 0..versions.len() {
-        let map = Call::RxtxMap { width: Width::Bits64, tx: tx_of(index), rx: rx_of(index), page_count: 1 };
-        assert!(ok(bench.sp_call(index, &[], map)).is_ok());
+        bench.map_buffers_of(index);
     }
     bench
 }
@@ -166,6 +176,12 @@ impl Bench {
         let _ = self.sim.call(0, Call::RxtxUnmap { endpoint: HOST });
         let map = Call::RxtxMap { width: Width::Bits64, tx: TX, rx: RX, page_count };
         assert_eq!(ok(self.sim.ask(0, map)), Ok(()));
+    }
+
+    /// Lets partition `index` map its buffers.
+    pub fn map_buffers_of(&self, index: usize) {
+        let map = Call::RxtxMap { width: Width::Bits64, tx: tx_of(index), rx: rx_of(index), page_count: 1 };
+        assert_eq!(ok(self.sp_call(index, &[], map)), Ok(()));
     }
 
     fn task(&self, cpu: usize, index: usize, task: Task) -> Option<Outcome> {
@@ -381,6 +397,57 @@ impl Bench {
 
     pub fn reclaim(&self, who: Who, handle: Handle, flags: u32) -> Result<(), Status> {
         ok(self.call(who, &[], Call::MemReclaim { handle: handle.raw(), flags }))
+    }
+
+    /// Lets partition `index` offer ranges on `cpu`.
+    pub fn offer_on(
+        &self,
+        cpu: usize,
+        index: usize,
+        kind: TransactionKind,
+        receivers: &[EndpointId],
+        ranges: &[Constituent],
+    ) -> Result<Handle, Status> {
+        let bytes = encode(Layout::V1_1, &offer(sp(index), kind, receivers), ranges);
+        match self.sp_call_on(cpu, index, &bytes, begin(kind, bytes.len(), bytes.len())) {
+            Call::Success32 { results: [low, high, ..], .. } => Ok(Handle::from_words(low, high)),
+            Call::Error { status, .. } => Err(status),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets partition `index`, the only receiver, retrieve memory on `cpu`.
+    pub fn retrieve_on(
+        &self,
+        cpu: usize,
+        index: usize,
+        from: EndpointId,
+        handle: Handle,
+        kind: TransactionKind,
+    ) -> Result<(), Status> {
+        let bytes = encode(Layout::V1_1, &request(from, handle, kind, &[sp(index)]), &[]);
+        let length = bytes.len() as u32;
+        let retrieve = Call::MemRetrieveRequest(transaction(length, length));
+        match self.sp_call_on(cpu, index, &bytes, retrieve) {
+            Call::MemRetrieveResponse { .. } => {
+                ok(self.sp_call_on(cpu, index, &[], Call::RxRelease { endpoint: HOST }))
+            }
+            Call::Error { status, .. } => Err(status),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets partition `index` relinquish memory on `cpu`.
+    pub fn relinquish_on(&self, cpu: usize, index: usize, handle: Handle) -> Result<(), Status> {
+        let mut bytes = [0; 18];
+        let endpoints = List::of_one(sp(index));
+        Relinquish { handle, flags: RelinquishFlags::empty(), endpoints }.encode(&mut bytes).unwrap();
+        ok(self.sp_call_on(cpu, index, &bytes, Call::MemRelinquish))
+    }
+
+    /// Lets partition `index` reclaim memory on `cpu`.
+    pub fn reclaim_on(&self, cpu: usize, index: usize, handle: Handle) -> Result<(), Status> {
+        ok(self.sp_call_on(cpu, index, &[], Call::MemReclaim { handle: handle.raw(), flags: 0 }))
     }
 
     pub fn fill(&self, page: Pa, byte: u8) {

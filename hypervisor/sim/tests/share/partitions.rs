@@ -1,8 +1,8 @@
 //! Memory of partitions: shared, lent, donated to other partitions, to several of them.
 
 use tantalum_ffa::memory::{
-    DataAccess, InstructionAccess, Layout, List, Permissions, Receiver, RelinquishFlags, TransactionFlags,
-    TransactionKind,
+    DataAccess, InstructionAccess, Layout, List, MemoryAttributes, Permissions, Receiver, RelinquishFlags,
+    Transaction, TransactionFlags, TransactionKind,
 };
 use tantalum_ffa::{Call, Status, Width};
 use tantalum_sim::manifests::partition_base;
@@ -313,4 +313,63 @@ fn a_partition_has_a_quota_of_transactions_and_ranges() {
     assert_eq!(bench.access(0, Ipa::secure(page + PAGE)), "rwx");
     assert_eq!(bench.reclaim(Who::Sp(0), handle, 0), Ok(()));
     assert_eq!(bench.access(0, Ipa::secure(page)), "rwx");
+}
+
+#[test]
+fn regions_are_sent_as_they_are_mapped() {
+    use tantalum_ffa::Version;
+    use tantalum_sim::dtb::Node;
+    use tantalum_sim::manifests::{DEVICE_BASE, device_regions, memory_regions, region, uart};
+    let (readable, narrowed) = (own_page(0, 8), own_page(0, 9));
+    let edit = |index: usize, manifest: &mut Node| {
+        if index == 0 {
+            manifest.add(device_regions([uart()]));
+            manifest.add(memory_regions([
+                region("constants", own_page(0, 8), 1, 1),
+                region("data", own_page(0, 9), 1, 3),
+            ]));
+        }
+    };
+    let bench = bench_with(&[Version::V1_1; 3], Version::V1_1, edit);
+    // A device goes to one borrower, for a time.
+    let device = [range(DEVICE_BASE, 1)];
+    for (kind, to) in [(SHARE, &[sp(1)][..]), (DONATE, &[sp(1)]), (LEND, &[sp(1), sp(2)])] {
+        assert_eq!(bench.offer(Who::Sp(0), kind, to, &device), Err(Status::Denied), "{kind:?} to {to:?}");
+    }
+    let zeroed = Transaction { flags: TransactionFlags::ZERO_MEMORY, ..offer(sp(0), LEND, &[sp(1)]) };
+    let refused = bench.send(Who::Sp(0), LEND, &encode(Layout::V1_1, &zeroed, &device));
+    assert_eq!(refused, Err(Status::Denied));
+    let lent = bench.offer(Who::Sp(0), LEND, &[sp(1)], &device).unwrap();
+    assert_eq!(bench.access(0, Ipa::secure(DEVICE_BASE)), "---");
+    let wrong = bench.retrieve(1, sp(0), lent, LEND, &[sp(1)]);
+    assert_eq!(wrong.unwrap_err(), Status::Denied, "it is not Normal memory");
+    let mut wish = request(sp(0), lent, LEND, &[sp(1)]);
+    wish.attributes = MemoryAttributes::decode(0x10).unwrap();
+    let (answer, _) = bench.retrieve_with(Who::Sp(1), Layout::V1_1, &wish).unwrap();
+    assert_eq!(answer.attributes.encode(), 0x10);
+    assert_eq!(bench.relinquish(Who::Sp(1), lent, NONE), Ok(()));
+    assert_eq!(bench.reclaim(Who::Sp(0), lent, 1), Err(Status::Denied), "nobody writes zeros to a device");
+    assert_eq!(bench.reclaim(Who::Sp(0), lent, 0), Ok(()));
+
+    // What the owner may not write, nobody may.
+    let constants = [range(readable, 1)];
+    assert_eq!(bench.offer(Who::Sp(0), SHARE, &[sp(1)], &constants), Err(Status::Denied));
+    let mut sent = offer(sp(0), LEND, &[sp(1)]);
+    sent.receivers = List::of_one(Receiver::new(sp(1), Permissions::READ_ONLY));
+    let handle = bench.send(Who::Sp(0), LEND, &encode(Layout::V1_1, &sent, &constants)).unwrap();
+    assert_eq!(bench.reclaim(Who::Sp(0), handle, 1), Err(Status::Denied));
+    assert_eq!(bench.reclaim(Who::Sp(0), handle, 0), Ok(()));
+    assert_eq!(bench.access(0, Ipa::secure(readable)), "r--", "as it was");
+    // And what the owner may not execute, neither. Memory of two kinds makes two transactions.
+    let handle = bench.offer(Who::Sp(0), LEND, &[sp(1)], &[range(narrowed, 1)]).unwrap();
+    let mut wish = request(sp(0), handle, LEND, &[sp(1)]);
+    let permissions = Permissions { data: DataAccess::ReadOnly, instruction: InstructionAccess::Executable };
+    wish.receivers = List::of_one(Receiver::new(sp(1), permissions));
+    assert_eq!(bench.retrieve_with(Who::Sp(1), Layout::V1_1, &wish).unwrap_err(), Status::Denied);
+    assert_eq!(bench.reclaim(Who::Sp(0), handle, 0), Ok(()));
+    assert_eq!(bench.access(0, Ipa::secure(narrowed)), "rw-", "as it was");
+    let both = bench.offer(Who::Sp(0), LEND, &[sp(1)], &[range(narrowed, 1), range(own_page(0, 10), 1)]);
+    assert_eq!(both, Err(Status::Denied));
+    let both = bench.offer(Who::Sp(0), LEND, &[sp(1)], &[range(narrowed, 2)]);
+    assert_eq!(both, Err(Status::Denied));
 }
