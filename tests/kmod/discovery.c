@@ -180,6 +180,20 @@ static const struct feature host_has[] = {
 	{ FFA_RUN, 0, "FFA_RUN" },
 	{ FFA_MSG_SEND_DIRECT_REQ, 0, "FFA_MSG_SEND_DIRECT_REQ (32-bit)" },
 	{ FFA_FN64_MSG_SEND_DIRECT_REQ, 0, "FFA_MSG_SEND_DIRECT_REQ (64-bit)" },
+	{ FFA_NOTIFICATION_BITMAP_CREATE, 0, "FFA_NOTIFICATION_BITMAP_CREATE" },
+	{ FFA_NOTIFICATION_BITMAP_DESTROY, 0,
+	  "FFA_NOTIFICATION_BITMAP_DESTROY" },
+	{ FFA_NOTIFICATION_BIND, 0, "FFA_NOTIFICATION_BIND" },
+	{ FFA_NOTIFICATION_UNBIND, 0, "FFA_NOTIFICATION_UNBIND" },
+	{ FFA_NOTIFICATION_SET, 0, "FFA_NOTIFICATION_SET" },
+	{ FFA_NOTIFICATION_GET, 0, "FFA_NOTIFICATION_GET" },
+	{ FFA_NOTIFICATION_INFO_GET, 0,
+	  "FFA_NOTIFICATION_INFO_GET (32-bit)" },
+	{ FFA_FN64_NOTIFICATION_INFO_GET, 0,
+	  "FFA_NOTIFICATION_INFO_GET (64-bit)" },
+	{ FFA_RX_ACQUIRE, 0, "FFA_RX_ACQUIRE" },
+	{ FFA_MSG_SEND2, 0, "FFA_MSG_SEND2" },
+	{ FFA_FEATURE_SRI, 0, "schedule receiver interrupt" },
 };
 
 static const struct feature host_lacks[] = {
@@ -213,6 +227,7 @@ static const struct feature host_lacks[] = {
 /* Questions with properties that the call does not have. */
 static const struct feature malformed[] = {
 	{ FFA_ID_GET, 1, "FFA_ID_GET with an input property" },
+	{ FFA_NOTIFICATION_SET, 1, "FFA_NOTIFICATION_SET with an input property" },
 	{ FFA_FN64_RXTX_MAP, BIT(31), "FFA_RXTX_MAP with an input property" },
 };
 
@@ -248,6 +263,13 @@ static const struct feature partition_has[] = {
 	{ FFA_FN64_MSG_SEND_DIRECT_REQ, 0, "FFA_MSG_SEND_DIRECT_REQ (64-bit)" },
 	{ FFA_MSG_SEND_DIRECT_RESP, 0, "FFA_MSG_SEND_DIRECT_RESP (32-bit)" },
 	{ FFA_FN64_MSG_SEND_DIRECT_RESP, 0, "FFA_MSG_SEND_DIRECT_RESP (64-bit)" },
+	{ FFA_NOTIFICATION_BIND, 0, "FFA_NOTIFICATION_BIND" },
+	{ FFA_NOTIFICATION_UNBIND, 0, "FFA_NOTIFICATION_UNBIND" },
+	{ FFA_NOTIFICATION_SET, 0, "FFA_NOTIFICATION_SET" },
+	{ FFA_NOTIFICATION_GET, 0, "FFA_NOTIFICATION_GET" },
+	{ FFA_MSG_SEND2, 0, "FFA_MSG_SEND2" },
+	{ FFA_FEATURE_NPI, 0, "notification pending interrupt" },
+	{ FFA_FEATURE_MEI, 0, "managed exit interrupt" },
 	{ FFA_CONSOLE_LOG, 0, "FFA_CONSOLE_LOG (32-bit)" },
 	{ FFA_SMC_64(0x8a), 0, "FFA_CONSOLE_LOG (64-bit)" },
 };
@@ -287,6 +309,10 @@ static void features_of_host(void)
 		expect_error(host_feature(&malformed[i]),
 			     FFA_RET_INVALID_PARAMETERS, "host asks for %s",
 			     malformed[i].what);
+
+	reply = ffa_call(FFA_FEATURES, FFA_FEATURE_SRI);
+	expect_eq((u32)reply.x[2], SRI_INTID,
+		  "number of the schedule receiver interrupt");
 
 	/*
 	 * 4 KiB buffers are enough. pKVM takes w2 as a whole, and bits 31:16,

@@ -73,8 +73,22 @@ static const struct scenario scenarios[] = {
 	SCENARIO(secure_irq_in_normal_world),
 	SCENARIO(secure_irq_in_other_partition),
 	SCENARIO(parallel_4cpu),
+	SCENARIO(share_reclaim),
+	SCENARIO(lend_reclaim),
+	SCENARIO(share_fragmented),
+	SCENARIO(reclaim_while_retrieved),
+	SCENARIO(share_malformed),
+	SCENARIO(share_page_twice),
+	SCENARIO(sp_share),
+	SCENARIO(sp_lend),
+	SCENARIO(sp_share_multi),
+	SCENARIO(notify_host),
+	SCENARIO(notify_sp),
+	SCENARIO(indirect_message),
 	SCENARIO(partition_abort),
 	SCENARIO(cpu_hotplug),
+	/* A partition that has given part of itself away does not begin anew. */
+	SCENARIO(sp_donate),
 };
 
 static DECLARE_COMPLETION(finished);

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+use tantalum_ffa::notification::PendingNotifications;
 use tantalum_ffa::{DirectMessage, FrameworkMessage};
 use tantalum_protocol::Protocol;
 use tantalum_sdk::{Boot, CallError, Delivery, Partition, Spmc, mpidr, println};
@@ -19,7 +20,7 @@ tantalum_sdk::partition!(ECHO);
 impl Partition for Echo {
     fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
         println!("echo starts as {}, its manifest has {} bytes", spmc.id()?, boot.manifest.len());
-        Ok(())
+        spmc.enable_notifications()
     }
 
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
@@ -38,6 +39,10 @@ impl Partition for Echo {
 
     fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
         self.protocol.interrupts.handle(intid, delivery);
+    }
+
+    fn notified(&self, _spmc: &Spmc<'_>, pending: &PendingNotifications, delivery: Delivery) {
+        self.protocol.notifications.note(pending, delivery);
     }
 
     fn managed_exit(&self, _spmc: &Spmc<'_>, delivery: Delivery) {

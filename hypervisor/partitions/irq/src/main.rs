@@ -5,6 +5,7 @@
 
 mod alarm;
 
+use tantalum_ffa::notification::PendingNotifications;
 use tantalum_ffa::{DirectMessage, FrameworkMessage};
 use tantalum_protocol::interrupt::command::ARM_ALARM;
 use tantalum_protocol::{Protocol, result};
@@ -32,7 +33,8 @@ impl Partition for Irq {
             println!("irq has no interrupt {}", alarm::INTID);
         }
         // By FIQ: what its manifest leaves a managed exit to.
-        spmc.enable_managed_exit(Line::Fiq).map(|_| ())
+        spmc.enable_managed_exit(Line::Fiq)?;
+        spmc.enable_notifications()
     }
 
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
@@ -60,6 +62,10 @@ impl Partition for Irq {
             self.alarm.stop();
         }
         self.protocol.interrupts.handle(intid, delivery);
+    }
+
+    fn notified(&self, _spmc: &Spmc<'_>, pending: &PendingNotifications, delivery: Delivery) {
+        self.protocol.notifications.note(pending, delivery);
     }
 
     fn managed_exit(&self, _spmc: &Spmc<'_>, delivery: Delivery) {

@@ -17,6 +17,8 @@ use tantalum_types::{CallRegisters, EndpointId};
 pub mod interrupt;
 pub mod lifecycle;
 pub mod memory;
+pub mod notify;
+pub mod resident;
 
 /// Command words, in x3 of a request.
 pub mod command {
@@ -54,6 +56,8 @@ pub struct Protocol {
     stored: AtomicU64,
     stores: AtomicU64,
     memory: memory::Memory,
+    /// What has been signalled.
+    pub notifications: notify::Notifications,
     /// What interrupts have done.
     pub interrupts: interrupt::Interrupts,
     /// What tells one life from the next.
@@ -68,6 +72,7 @@ impl Protocol {
             stored: AtomicU64::new(0),
             stores: AtomicU64::new(0),
             memory: memory::Memory::new(),
+            notifications: notify::Notifications::new(),
             interrupts: interrupt::Interrupts::new(),
             lifecycle: lifecycle::Lifecycle::new(),
         }
@@ -96,6 +101,7 @@ impl Protocol {
         self.memory
             .answer(spmc, request.receiver, request.payload)
             .map(Ok)
+            .or_else(|| self.notifications.answer(spmc, request))
             .or_else(|| self.interrupts.answer(spmc, request))
             .or_else(|| self.lifecycle.answer(spmc, request))
     }

@@ -12,6 +12,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use tantalum_ffa::feature;
 use tantalum_types::CallRegisters;
 
+#[cfg(target_os = "none")]
+use crate::machine::mpidr;
+use crate::message::{FROM_ALL, is_notification};
 use crate::service::Partition;
 use crate::spmc::{CallError, Spmc};
 
@@ -31,6 +34,12 @@ pub enum Delivery {
     Exception(Line),
     /// By FFA_INTERRUPT, while it waited or ended its turn.
     Message,
+}
+
+/// Returns MPIDR_EL1 of the only execution context that there is on the host.
+#[cfg(not(target_os = "none"))]
+const fn mpidr() -> u64 {
+    0x8000_0000
 }
 
 /// Says that the SPMC does not do what a paravirtual call asks for.
@@ -136,6 +145,16 @@ impl Spmc<'_> {
     }
 }
 
+/// Reads the notifications that are pending and passes them on.
+fn notify(partition: &dyn Partition, spmc: &Spmc<'_>, delivery: Delivery) {
+    let context = u16::try_from(mpidr() & 0xff).unwrap_or(0);
+    let pending = spmc.id().and_then(|own| spmc.get_notifications(own, context, FROM_ALL));
+    // A partition that may not read any has none.
+    if let Ok(pending) = pending {
+        partition.notified(spmc, &pending, delivery);
+    }
+}
+
 /// Handles every interrupt that is pending, and returns how many there were.
 pub fn take(partition: &dyn Partition, spmc: &Spmc<'_>, delivery: Delivery) -> u32 {
     let mut count = 0_u32;
@@ -143,6 +162,8 @@ pub fn take(partition: &dyn Partition, spmc: &Spmc<'_>, delivery: Delivery) -> u
         count = count.saturating_add(1);
         if intid == MANAGED_EXIT.load(Ordering::Acquire) {
             partition.managed_exit(spmc, delivery);
+        } else if is_notification(intid) {
+            notify(partition, spmc, delivery);
         } else {
             partition.interrupt(spmc, intid, delivery);
         }

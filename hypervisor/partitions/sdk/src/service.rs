@@ -3,6 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
+use tantalum_ffa::notification::PendingNotifications;
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage};
 use tantalum_types::CallRegisters;
 
@@ -33,10 +34,23 @@ pub trait Partition: Sync {
     /// Answers a direct request: returns x3 to x7 of the response.
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5];
 
+    /// Handles FFA_INTERRUPT, by asking the SPMC for what is pending itself, and returns whether it did. If not, the
+    /// SDK goes on to [`Partition::interrupt`].
+    fn interrupted(&self, spmc: &Spmc<'_>) -> bool {
+        let _ = spmc;
+        false
+    }
+
     /// Handles an interrupt, and makes its source stop asking for it. `delivery` says how it came: as an exception it
     /// stopped whatever this execution context was at, which is then in nobody's hands.
     fn interrupt(&self, spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
         let _ = (spmc, intid, delivery);
+    }
+
+    /// Takes note of notifications, which have been read: they are pending no more. See
+    /// [`Spmc::enable_notifications`].
+    fn notified(&self, spmc: &Spmc<'_>, pending: &PendingNotifications, delivery: Delivery) {
+        let _ = (spmc, pending, delivery);
     }
 
     /// Takes note that the normal world wants its processing element back: the answer to the request that is being
@@ -105,8 +119,10 @@ pub fn handle(
             }
         },
         Ok(Call::Interrupt { .. }) => {
-            // The number in it is that of the first that is pending.
-            take(partition, spmc, Delivery::Message);
+            if !partition.interrupted(spmc) {
+                // The number in it is that of the first that is pending.
+                take(partition, spmc, Delivery::Message);
+            }
             return Ok(Spmc::waiting());
         }
         Ok(Call::Run { .. }) => return Ok(Spmc::waiting()),

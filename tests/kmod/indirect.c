@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Indirect messages: from the TX buffer of one endpoint into the RX buffer of another. */
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#include "harness.h"
+#include "notify.h"
+#include "protocol.h"
+#include "scenarios.h"
+
+static const struct partition *const echo = &partitions[0];
+static const struct partition *const irq = &partitions[1];
+static const struct partition *const relay = &partitions[2];
+
+/* The header of a message in the layout of FF-A 1.1. */
+struct message {
+	u32 flags;
+	u32 reserved;
+	u32 offset;
+	u32 ids;
+	u32 size;
+	u32 gap;
+	u8 bytes[];
+};
+
+#define MESSAGE_OFFSET	((u32)offsetof(struct message, bytes))
+#define MESSAGE_MAX	((u32)PAGE_SIZE - MESSAGE_OFFSET)
+
+static u8 pattern(u64 seed, u32 index)
+{
+	return (seed + index) * 0x9d >> 3;
+}
+
+static u64 checksum_of(const u8 *bytes, u32 size)
+{
+	u64 sum = 0;
+	u32 i;
+
+	for (i = 0; i < size; i++)
+		sum = sum * 31 + bytes[i];
+	return sum;
+}
+
+static u64 checksum_of_pattern(u64 seed, u32 size)
+{
+	u64 sum = 0;
+	u32 i;
+
+	for (i = 0; i < size; i++)
+		sum = sum * 31 + pattern(seed, i);
+	return sum;
+}
+
+static int send(const struct partition *sp, u32 ids, u32 size, u64 seed,
+		u32 offset, u32 flags)
+{
+	struct ffa_regs reply;
+
+	/* A number that no answer has. */
+	if (!ask(&reply, sp, CMD_NOTIFY_SEND, ids, size, seed,
+		 (u64)flags << 32 | offset))
+		return S32_MAX;
+	return (int)reply.x[4];
+}
+
+#define expect_send(sp, ids, size, seed, offset, flags, code, ...)         \
+	expect_eq((u32)send(sp, ids, size, seed, offset, flags), (u32)(code), \
+		  __VA_ARGS__)
+
+/* The partition has this message in its RX buffer. */
+static void expect_message(const struct partition *sp, u16 sender, u32 size,
+			   u64 sum, const char *what)
+{
+	struct ffa_regs reply;
+
+	if (!ask(&reply, sp, CMD_NOTIFY_RECEIVE) ||
+	    !expect_eq((u32)reply.x[4], 0, "a message of %s %s", sp->name, what))
+		return;
+	expect_eq((u32)reply.x[5], ffa_route(sender, sp->id),
+		  "sender and receiver of the message %s", what);
+	expect_eq(reply.x[5] >> 32, MESSAGE_OFFSET, "offset of the message %s",
+		  what);
+	expect_eq(reply.x[6], size, "size of the message %s", what);
+	expect_eq(reply.x[7], sum, "bytes of the message %s", what);
+}
+
+/* The notification that says so, and its interrupt. */
+static void expect_rx_full(const struct partition *sp, const char *what)
+{
+	struct ffa_regs reply;
+
+	if (!ask(&reply, sp, CMD_NOTIFY_NOTED))
+		return;
+	expect_eq(reply.x[4], 1, "notification pending interrupts of %s %s",
+		  sp->name, what);
+	expect_eq(reply.x[5] | reply.x[6], 0, "other notifications of %s %s",
+		  sp->name, what);
+	expect_eq(reply.x[7], SPM_RX_FULL, "notification of the SPM to %s %s",
+		  sp->name, what);
+}
+
+static void expect_release(const struct partition *sp, int code,
+			   const char *what)
+{
+	expect_eq((u32)partition_code(sp, CMD_NOTIFY_RELEASE, 0, 0, 0),
+		  (u32)code, "FFA_RX_RELEASE of %s %s", sp->name, what);
+}
+
+static void between_partitions(void)
+{
+	static const u32 sizes[] = { 0, 1, 24, 1000, MESSAGE_MAX };
+	u32 route = ffa_route(ECHO_ID, RELAY_ID);
+	struct ffa_regs reply;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u64 seed = 0x1234567 * (i + 1);
+
+		if (!expect_send(echo, route, sizes[i], seed, MESSAGE_OFFSET, 0,
+				 0, "echo sends %u bytes to relay", sizes[i]))
+			return;
+		expect_rx_full(relay, "after a message");
+		expect_message(relay, ECHO_ID, sizes[i],
+			       checksum_of_pattern(seed, sizes[i]),
+			       "from echo");
+		/* One at a time. */
+		expect_send(echo, route, 8, 1, MESSAGE_OFFSET, 0, FFA_RET_BUSY,
+			    "echo sends while relay's RX is full");
+		expect_send(irq, ffa_route(IRQ_ID, RELAY_ID), 8, 1,
+			    MESSAGE_OFFSET, 0, FFA_RET_BUSY,
+			    "irq sends while relay's RX is full");
+		expect_message(relay, ECHO_ID, sizes[i],
+			       checksum_of_pattern(seed, sizes[i]),
+			       "after refused ones");
+		expect_release(relay, 0, "after a message");
+		expect_release(relay, FFA_RET_DENIED, "again");
+	}
+
+	/* A message may begin anywhere behind its header. */
+	expect_send(echo, route, 100, 5, 20, NOTIFICATION_DELAY_SRI, 0,
+		    "echo sends from byte 20, delayed");
+	expect_rx_full(relay, "after a delayed one");
+	expect_message(relay, ECHO_ID, 100, checksum_of_pattern(5, 100),
+		       "from byte 20");
+	expect_release(relay, 0, "at the end");
+
+	/* The other way round, and to a partition with one context. */
+	expect_send(relay, ffa_route(RELAY_ID, IRQ_ID), 64, 9, MESSAGE_OFFSET, 0,
+		    0, "relay sends to irq");
+	expect_rx_full(irq, "after a message");
+	expect_message(irq, RELAY_ID, 64, checksum_of_pattern(9, 64),
+		       "from relay");
+	/* A release without a look takes the notification along. */
+	expect_release(irq, 0, "after a message");
+	expect_send(relay, ffa_route(RELAY_ID, IRQ_ID), 64, 9, MESSAGE_OFFSET, 0,
+		    0, "relay sends to irq again");
+	expect_release(irq, 0, "before it is told");
+	if (ask(&reply, irq, CMD_NOTIFY_GET, IRQ_ID, GET_FROM_SPM)) {
+		expect_eq((u32)reply.x[4], 0, "irq reads notifications");
+		expect_eq(reply.x[7], 0, "notifications of a released message");
+	}
+	/* The interrupt had been raised by then. */
+	ask(&reply, irq, CMD_NOTIFY_NOTED);
+}
+
+static void refused(void)
+{
+	const struct {
+		u32 ids;
+		u32 size;
+		u32 offset;
+		u32 flags;
+		int code;
+		const char *what;
+	} cases[] = {
+		{ ffa_route(IRQ_ID, RELAY_ID), 8, MESSAGE_OFFSET, 0,
+		  FFA_RET_INVALID_PARAMETERS, "in irq's name" },
+		{ ffa_route(HOST_ID, RELAY_ID), 8, MESSAGE_OFFSET, 0,
+		  FFA_RET_INVALID_PARAMETERS, "in the host's name" },
+		{ ffa_route(ECHO_ID, ECHO_ID), 8, MESSAGE_OFFSET, 0,
+		  FFA_RET_INVALID_PARAMETERS, "to itself" },
+		{ ffa_route(ECHO_ID, ABSENT_SP_ID), 8, MESSAGE_OFFSET, 0,
+		  FFA_RET_INVALID_PARAMETERS, "to nobody" },
+		{ ffa_route(ECHO_ID, ABSENT_VM_ID), 8, MESSAGE_OFFSET, 0,
+		  FFA_RET_INVALID_PARAMETERS, "to a VM without buffers" },
+		{ ffa_route(ECHO_ID, SPMC_ID), 8, MESSAGE_OFFSET, 0,
+		  FFA_RET_INVALID_PARAMETERS, "to the SPMC" },
+		{ ffa_route(ECHO_ID, RELAY_ID), 8, 19, 0,
+		  FFA_RET_INVALID_PARAMETERS, "within its header" },
+		{ ffa_route(ECHO_ID, RELAY_ID), MESSAGE_MAX + 1, MESSAGE_OFFSET,
+		  0, FFA_RET_INVALID_PARAMETERS, "beyond the buffer" },
+		{ ffa_route(ECHO_ID, RELAY_ID), 1, PAGE_SIZE, 0,
+		  FFA_RET_INVALID_PARAMETERS, "behind the buffer" },
+		{ ffa_route(ECHO_ID, RELAY_ID), U32_MAX, U32_MAX, 0,
+		  FFA_RET_INVALID_PARAMETERS, "with sizes that wrap" },
+		{ ffa_route(ECHO_ID, RELAY_ID), MESSAGE_MAX + 4, 20, 0,
+		  FFA_RET_NO_MEMORY, "that needs more room at relay" },
+		{ ffa_route(ECHO_ID, RELAY_ID), 8, MESSAGE_OFFSET, 1,
+		  FFA_RET_INVALID_PARAMETERS, "with a reserved flag" },
+	};
+	u32 route = ffa_route(ECHO_ID, RELAY_ID);
+	struct ffa_regs reply;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		expect_send(echo, cases[i].ids, cases[i].size, 3,
+			    cases[i].offset, cases[i].flags, cases[i].code,
+			    "echo sends %s", cases[i].what);
+	/* w1 is for hypervisors. */
+	if (ask(&reply, echo, CMD_RAW, FFA_MSG_SEND2, ABSENT_VM_ID << 16))
+		expect_eq((u32)reply.x[6], (u32)FFA_RET_INVALID_PARAMETERS,
+			  "echo sends for a VM");
+	expect_release(relay, FFA_RET_DENIED, "after refused messages");
+
+	/* Without buffers on either side. */
+	expect_eq((u32)partition_code(relay, CMD_NOTIFY_BUFFERS, 0, 0, 0), 0,
+		  "relay unmaps its buffers");
+	expect_send(echo, route, 8, 1, MESSAGE_OFFSET, 0, FFA_RET_DENIED,
+		    "echo sends to relay without buffers");
+	if (ask(&reply, relay, CMD_RAW, FFA_MSG_SEND2))
+		expect_eq((u32)reply.x[6], (u32)FFA_RET_DENIED,
+			  "relay sends without buffers");
+	expect_eq((u32)partition_code(relay, CMD_NOTIFY_BUFFERS, 1, 0, 0), 0,
+		  "relay maps its buffers again");
+
+	if (ask(&reply, relay, CMD_NOTIFY_NOTED))
+		expect_eq(reply.x[4] | reply.x[7], 0,
+			  "what relay was told of refused messages");
+}
+
+static struct ffa_regs host_send(u16 receiver, u32 size, u64 seed)
+{
+	struct message *message = mailbox.tx;
+	u32 i;
+
+	*message = (struct message){
+		.offset = MESSAGE_OFFSET,
+		.ids = ffa_route(HOST_ID, receiver),
+		.size = size,
+	};
+	for (i = 0; i < size; i++)
+		message->bytes[i] = pattern(seed, i);
+	return ffa_call(FFA_MSG_SEND2);
+}
+
+/* From the host to a partition: where pKVM is, only its own buffer is looked at. */
+static void host_to_partition(void)
+{
+	struct ffa_regs reply = host_send(ECHO_ID, 500, 77);
+
+	if (under_pkvm()) {
+		/*
+		 * What lies in pKVM's TX buffer is no message: zeros, or what
+		 * is left of a memory transaction.
+		 */
+		expect_error(reply, FFA_RET_INVALID_PARAMETERS,
+			     "FFA_MSG_SEND2 of the host under pKVM");
+		return;
+	}
+	if (!expect_success(reply, "FFA_MSG_SEND2 of the host"))
+		return;
+	expect_rx_full(echo, "after the host's message");
+	expect_message(echo, HOST_ID, 500, checksum_of_pattern(77, 500),
+		       "from the host");
+	expect_error(host_send(ECHO_ID, 8, 1), FFA_RET_BUSY,
+		     "FFA_MSG_SEND2 while echo's RX is full");
+	expect_release(echo, 0, "after the host's message");
+	expect_error(host_send(HOST_ID, 8, 1), FFA_RET_INVALID_PARAMETERS,
+		     "FFA_MSG_SEND2 to the host itself");
+	expect_error(host_send(ABSENT_SP_ID, 8, 1), FFA_RET_INVALID_PARAMETERS,
+		     "FFA_MSG_SEND2 to nobody");
+	((struct message *)mailbox.tx)->ids = ffa_route(IRQ_ID, ECHO_ID);
+	expect_error(ffa_call(FFA_MSG_SEND2), FFA_RET_INVALID_PARAMETERS,
+		     "FFA_MSG_SEND2 in irq's name");
+}
+
+/* From a partition to the host: under pKVM it comes into pKVM's RX buffer. */
+static void partition_to_host(void)
+{
+	const struct message *message = mailbox.rx;
+	u32 route = ffa_route(ECHO_ID, HOST_ID);
+	struct ffa_regs reply;
+
+	if (!expect_success(bitmap_create(HOST_ID, CPU_COUNT),
+			    "FFA_NOTIFICATION_BITMAP_CREATE"))
+		return;
+	memset(mailbox.rx, 0xa5, PAGE_SIZE);
+	if (!expect_send(echo, route, 300, 55, MESSAGE_OFFSET, 0, 0,
+			 "echo sends to the host"))
+		goto destroy;
+	expect_send(echo, route, 8, 1, MESSAGE_OFFSET, 0, FFA_RET_BUSY,
+		    "echo sends while the host's RX is full");
+	reply = notification_info_get();
+	if (expect_success(reply, "FFA_NOTIFICATION_INFO_GET of a message"))
+		expect_eq((u16)reply.x[3], HOST_ID, "who has a message");
+	reply = notification_get(HOST_ID, 0, GET_FROM_SPM);
+	if (expect_success(reply, "FFA_NOTIFICATION_GET of a message")) {
+		expect_eq((u32)reply.x[6], SPM_RX_FULL,
+			  "notification of the SPM to the host");
+		expect_eq(reply.x[2] | reply.x[3] | reply.x[4] | reply.x[5], 0,
+			  "other notifications to the host");
+	}
+	if (!under_pkvm()) {
+		expect_eq(message->ids, route, "sender and receiver");
+		expect_eq(message->size, 300, "size of echo's message");
+		if (expect_eq(message->offset, MESSAGE_OFFSET,
+			      "offset of echo's message"))
+			expect_eq(checksum_of(message->bytes, 300),
+				  checksum_of_pattern(55, 300),
+				  "bytes of echo's message");
+	} else {
+		expect_true(!memchr_inv(mailbox.rx, 0xa5, PAGE_SIZE),
+			    "pKVM keeps the message from the host");
+	}
+	expect_success(ffa_call(FFA_RX_RELEASE), "FFA_RX_RELEASE of a message");
+	expect_error(ffa_call(FFA_RX_RELEASE), FFA_RET_DENIED,
+		     "a second FFA_RX_RELEASE");
+	/* A message that is released unseen is nothing to tell of. */
+	expect_send(echo, route, 8, 1, MESSAGE_OFFSET, NOTIFICATION_DELAY_SRI, 0,
+		    "echo sends to the host again");
+	expect_success(ffa_call(FFA_RX_RELEASE), "FFA_RX_RELEASE unseen");
+	expect_error(notification_info_get(), FFA_RET_NO_DATA,
+		     "a list after the release");
+destroy:
+	expect_success(bitmap_destroy(HOST_ID),
+		       "FFA_NOTIFICATION_BITMAP_DESTROY");
+}
+
+void indirect_message(void)
+{
+	int i;
+
+	/* Its interrupt handler would read the notifications. */
+	if (!expect_eq(driver_unload(), 0, "unloading Linux's driver"))
+		return;
+	for (i = 0; i < PARTITION_COUNT; i++)
+		if (!expect_eq((u32)partition_code(&partitions[i],
+						   CMD_NOTIFY_BUFFERS, 1, 0, 0),
+			       0, "%s maps its buffers", partitions[i].name))
+			return;
+
+	expect_error(ffa_call(FFA_MSG_SEND2), FFA_RET_DENIED,
+		     "FFA_MSG_SEND2 of the host without buffers");
+	between_partitions();
+	refused();
+	/* What these have left for the scheduler. */
+	notification_info_get();
+	if (!expect_success(mailbox_map(), "FFA_RXTX_MAP"))
+		return;
+	expect_error(ffa_call(FFA_MSG_SEND2, (u32)ECHO_ID << 16),
+		     FFA_RET_INVALID_PARAMETERS,
+		     "FFA_MSG_SEND2 for a partition");
+	expect_error(ffa_call(FFA_MSG_SEND2, 0, NOTIFICATION_DELAY_SRI),
+		     FFA_RET_INVALID_PARAMETERS,
+		     "FFA_MSG_SEND2 of the host with a delay");
+	host_to_partition();
+	notification_info_get();
+	partition_to_host();
+}
