@@ -272,9 +272,12 @@ fn a_chain_that_a_partition_lets_go_on_goes_on_as_a_whole() {
         assert_eq!(payload(guest.call(run(THIRD, 0))), request.payload);
     });
     let sim = SimBuilder::new()
-        .partition("first", [patient(|answer| {
-            assert_eq!(answer, Call::Yield { target: target(SECOND, 0), timeout: 7 });
-        })])
+        .partition(
+            "first",
+            [patient(|answer| {
+                assert_eq!(answer, Call::Yield { target: target(SECOND, 0), timeout: 7 });
+            })],
+        )
         .partition("second", [second])
         .partition("third", [yielding()])
         .boot();
@@ -302,9 +305,15 @@ fn who_yielded_to_one_that_was_stopped_meanwhile_can_still_go_on() {
 fn a_chain_that_is_tied_to_a_processing_element_goes_on_there() {
     let many = (0..CPUS).map(|_| server(|guest, _| guest.stopped_by(InterruptLine::Foreign)));
     let sim = SimBuilder::new()
-        .partition("first", [server(|guest, request| {
-            assert_eq!(payload(guest.call(request_from(FIRST, SECOND, request.payload))), request.payload);
-        })])
+        .partition(
+            "first",
+            [server(|guest, request| {
+                assert_eq!(
+                    payload(guest.call(request_from(FIRST, SECOND, request.payload))),
+                    request.payload
+                );
+            })],
+        )
         .partition("many", many)
         .boot();
     let interrupted = Call::Interrupt { target: target(FIRST, 0), intid: 0 };
