@@ -144,28 +144,38 @@ static void timer_in_normal_world(void *unused)
 		    "after it was turned off");
 }
 
-void secure_irq_in_normal_world(void)
+/*
+ * Has the alarm of irq's clock ring, which it does when the next second begins,
+ * while Linux sleeps.
+ */
+static bool ring_in_normal_world(void)
 {
 	struct counts before, now;
 	struct ffa_regs reply;
-	int cpu, waits;
+	int waits;
+
+	if (!get_counts(irq, CMD_COUNTS, ALARM_INTID, &before) ||
+	    !ask(&reply, irq, CMD_ARM_ALARM, 1))
+		return false;
+	now = before;
+	for (waits = 0; waits < 500 && now.total == before.total; waits++) {
+		run_linux(10000, false);
+		if (!get_counts(irq, CMD_COUNTS, ALARM_INTID, &now))
+			return false;
+	}
+	run_linux(2000, true);
+	expect_more(irq, CMD_COUNTS, ALARM_INTID, &before, ONCE_BY_MESSAGE,
+		    "from its device");
+	return now.total != before.total;
+}
+
+void secure_irq_in_normal_world(void)
+{
+	int cpu;
 
 	for_each_online_cpu(cpu)
 		run_on_cpu(cpu, timer_in_normal_world, NULL);
-
-	/* A device: its clock counts seconds, and rings within one. */
-	if (!get_counts(irq, CMD_COUNTS, ALARM_INTID, &before) ||
-	    !ask(&reply, irq, CMD_ARM_ALARM, 1))
-		return;
-	now = before;
-	for (waits = 0; waits < 500 && now.total == before.total; waits++) {
-		run_linux(10000, waits & 1);
-		if (!get_counts(irq, CMD_COUNTS, ALARM_INTID, &now))
-			return;
-	}
-	run_linux(20000, true);
-	expect_more(irq, CMD_COUNTS, ALARM_INTID, &before, ONCE_BY_MESSAGE,
-		    "from its device");
+	ring_in_normal_world();
 }
 
 /* Whether irq handled its last interrupt while sp held its registers. */
@@ -243,7 +253,7 @@ static void timer_in_other_partition(void *unused)
 void secure_irq_in_other_partition(void)
 {
 	struct ffa_regs request = ffa_request64(ECHO_ID, CMD_HOLD,
-						ticks_of_us(1500000), SP_SEED);
+						ticks_of_us(200000), SP_SEED);
 	struct ffa_regs reply;
 	struct counts before;
 	int cpu;
@@ -251,10 +261,13 @@ void secure_irq_in_other_partition(void)
 	for_each_online_cpu(cpu)
 		run_on_cpu(cpu, timer_in_other_partition, NULL);
 
-	/* A device's interrupt, which comes to this CPU. */
+	/* A device's interrupt, which comes to this CPU: in a second from now. */
+	if (!ring_in_normal_world())
+		return;
 	if (!get_counts(irq, CMD_COUNTS, ALARM_INTID, &before) ||
 	    !ask(&reply, irq, CMD_ARM_ALARM, 1))
 		return;
+	run_linux(900000, false);
 	expect_held(&request, "with a device's interrupt for another partition");
 	expect_more(irq, CMD_COUNTS, ALARM_INTID, &before, ONCE_BY_MESSAGE,
 		    "from its device");
