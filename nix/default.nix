@@ -11,7 +11,8 @@ let
     "tests/runner" = lib.vendor "runner" ../tests/runner/Cargo.lock;
   };
 
-  partitionPackages = toString (map (partition: "--package tantalum-${partition.name}") (import ../tfa/partitions.nix));
+  partitionPackages = toString (map (partition: "--package tantalum-${partition.image or partition.name}")
+    (import ../tfa/partitions.nix));
   # The crates from outside, compiled for what needs them again and again.
   machineDependencies = lib.cargoDependencies {
     name = "hypervisor-dependencies";

@@ -10,6 +10,7 @@
 # A table that cannot work (overlap, two partitions of one name, ...) fails
 # here, at evaluation, with the names of the entries at fault.
 {
+  # The table: a list of entries as partitions.nix describes them.
   partitions ? import ./partitions.nix,
   # CPUs of the machine, all in one cluster: MPIDR is the index.
   cpus ? 4,
@@ -51,6 +52,16 @@ let
     base = "0x0e100000";
     size = "0x00200000";
   };
+
+  # The entries with what they leave out.
+  entries = map (
+    p:
+    p
+    // {
+      image = p.image or p.name;
+      contexts = if p.contexts == "all" then cpus else p.contexts;
+    }
+  ) partitions;
 
   # Where sptool puts the image in a package; the manifest is at 0x1000.
   imageOffset = "0x4000";
@@ -119,7 +130,9 @@ let
       bad = condition: text: if condition then [ "partition ${p.name}: ${text}" ] else [ ];
       isNumber = number p.loadAddress != null && number p.size != null;
     in
-    bad (match "[a-z][a-z0-9-]*" p.name == null) "a name is lower case letters, digits and '-'"
+    bad (p.image != p.name && match "[a-z][a-z0-9-]*" p.image == null)
+      "an image is the name of a folder in hypervisor/partitions, not ${p.image}"
+    ++ bad (match "[a-z][a-z0-9-]*" p.name == null) "a name is lower case letters, digits and '-'"
     ++ bad (uuidGroups p.uuid == null) "the UUID ${p.uuid} is not in lower case RFC 4122 form"
     ++ bad (!isNumber) "loadAddress and size are lower case hexadecimal strings like \"0x0e300000\""
     ++ (
@@ -131,7 +144,10 @@ let
         ++ bad (!inside p) "it does not lie in secure DRAM (${secureDram.base}, ${secureDram.size} bytes)"
     )
     ++ bad (p.contexts != 1 && p.contexts != cpus)
-      "contexts is ${toString p.contexts}; FF-A allows 1 or the number of CPUs, ${toString cpus}";
+      (
+        "contexts is ${toString p.contexts}; FF-A allows 1 or the number of CPUs, ${toString cpus};"
+        + " \"all\" stands for that"
+      );
 
   # The SPMC occupies memory like a partition does.
   regions = [
@@ -141,16 +157,16 @@ let
       inherit (spmc) size;
     }
   ]
-  ++ partitions;
+  ++ entries;
 
-  entryErrors = builtins.concatLists (map checkEntry partitions);
+  entryErrors = builtins.concatLists (map checkEntry entries);
   errors =
     if entryErrors != [ ] then
       entryErrors
     else
       (
-        if length partitions > 8 then
-          [ "TF-A takes at most 8 partitions, the table has ${toString (length partitions)}" ]
+        if length entries > 8 then
+          [ "TF-A takes at most 8 partitions, the table has ${toString (length entries)}" ]
         else
           [ ]
       )
@@ -159,10 +175,10 @@ let
         filter ({ first, second }: overlap first second) (pairs regions)
       )
       ++ map ({ first, second }: "two partitions have the name ${first.name}") (
-        filter ({ first, second }: first.name == second.name) (pairs partitions)
+        filter ({ first, second }: first.name == second.name) (pairs entries)
       )
       ++ map ({ first, second }: "${first.name} and ${second.name} have the same UUID") (
-        filter ({ first, second }: first.uuid == second.uuid) (pairs partitions)
+        filter ({ first, second }: first.uuid == second.uuid) (pairs entries)
       );
 
   checked =
@@ -174,14 +190,16 @@ let
 
   # --- Texts
 
-  indexed = genList (i: { index = i; } // elemAt partitions i) (length partitions);
+  indexed = genList (i: { index = i; } // elemAt entries i) (length entries);
   eachPartition = f: concatStringsSep "\n" (map f indexed);
 
   # A 64-bit cell pair of an address or a size below 4 GiB.
   cells = value: "0x0 ${value}";
 
   texts = {
-    names = map (p: p.name) partitions;
+    names = map (p: p.name) entries;
+    # The folder that each partition's code and manifest come from, in the same order.
+    images = map (p: p.image) entries;
 
     # Keys as TF-A's tools/sptool/sp_mk_generator.py reads them. A "uuid" here
     # spares the tool from finding it in the manifest's source text. "size" is
@@ -192,14 +210,14 @@ let
           inherit (p) name;
           value = {
             image = {
-              file = "${p.name}.bin";
+              file = "${p.image}.bin";
               offset = imageOffset;
             };
             pm = "${p.name}.dts";
             inherit (p) uuid size;
             physical-load-address = p.loadAddress;
           };
-        }) partitions
+        }) entries
       )
     );
 

@@ -11,11 +11,11 @@
   tfa,
   # Holds spmc.bin.
   spmc,
-  # Holds NAME.bin of every partition in the table.
+  # Holds IMAGE.bin of every partition in the table.
   partitions,
   table ? import ./partitions.nix,
   cpus ? 4,
-  # NAME -> the partition's own manifest.
+  # IMAGE -> the partition's own manifest.
   manifest ? name: ../hypervisor/partitions + "/${name}/manifest.dts",
   # An image for the FIP, when TF-A was built with bl33 = "fip".
   bl33 ? null,
@@ -38,7 +38,7 @@ lib.build {
   spmcManifest = builtins.toFile "spmc_manifest.dts" config.spmcManifest;
   # Two lists in the order of names: what the partition's folder has, and what
   # is laid over it.
-  ownManifests = map manifest config.names;
+  ownManifests = map manifest config.images;
   manifests = map (
     name: builtins.toFile "${name}.dts" config.partitionManifests.${name}
   ) config.names;

@@ -5,22 +5,26 @@
 # To add a partition, add an entry here and a folder
 # hypervisor/partitions/NAME with its code and its manifest.dts.
 #
-#   name         folder under hypervisor/partitions, and the file NAME.bin
+#   name         what it is called; without image, also its folder under
+#                hypervisor/partitions and the file NAME.bin
+#   image        optional: the folder of its code and manifest.dts, when
+#                several partitions are made of one
 #   uuid         RFC 4122 text form; drivers in the normal world bind to it
 #   loadAddress  where BL2 puts the package: a page in secure DRAM
 #   size         memory of the partition from loadAddress on, package included
-#   contexts     execution contexts: 1, or the number of CPUs
+#   contexts     execution contexts: 1, or "all": as many as there are CPUs
 #
 # The order matters: FF-A ids count from 0x8001 in list order, and partitions
 # are initialised in that order. Append new ones to keep the ids of the others.
-# TF-A takes at most 8. A number is a string because Nix has no hexadecimal.
+# TF-A takes at most 8. Another table, or another number of CPUs, makes another
+# image: nix/partitions-image.nix. A number is a string because Nix has no hexadecimal.
 [
   {
     name = "echo";
     uuid = "fef7ffd1-e415-4628-a04e-49bd74da1a8e";
     loadAddress = "0x0e300000";
     size = "0x100000";
-    contexts = 4;
+    contexts = "all";
   }
   {
     name = "irq";
@@ -34,6 +38,6 @@
     uuid = "af4f2a92-f302-4f7f-93fc-28f34f17a66f";
     loadAddress = "0x0e500000";
     size = "0x100000";
-    contexts = 4;
+    contexts = "all";
   }
 ]

@@ -44,7 +44,39 @@ let
       == [ "partition echo: loadAddress and size are multiples of a page (0x1000), and size is not 0" ];
     "a context count between one and all" =
       changed { contexts = 2; }
-      == [ "partition echo: contexts is 2; FF-A allows 1 or the number of CPUs, 4" ];
+      == [ "partition echo: contexts is 2; FF-A allows 1 or the number of CPUs, 4; \"all\" stands for that" ];
+    "a context count that is all" = changed { contexts = 4; } == [ ];
+    "the table of the image is good for every number of CPUs" =
+      builtins.all (cpus: (config { inherit cpus; }).errors == [ ]) [ 1 2 3 4 5 6 7 8 ];
+    "nine CPUs are too many" = (config { cpus = 9; }).errors == [ "there are at most 8 CPUs, not 9" ];
+    "as many execution contexts as CPUs" =
+      let
+        eight = config { cpus = 8; };
+      in
+      has "	execution-ctx-count = <8>;" eight.partitionManifests.echo
+      && has "	execution-ctx-count = <1>;" eight.partitionManifests.irq
+      && has "			vcpu_count = <8>;" eight.spmcManifest;
+    "several partitions of one image" =
+      let
+        two = config {
+          partitions = map (i: first // {
+            name = "echo${toString i}";
+            image = "echo";
+            uuid = "00000000-0000-0000-0000-00000000000${toString i}";
+            loadAddress = "0x0e${toString (3 + i)}00000";
+          }) [ 0 1 ];
+        };
+        layout = builtins.fromJSON two.spLayout;
+      in
+      two.names == [ "echo0" "echo1" ]
+      && two.images == [ "echo" "echo" ]
+      && layout.echo1.image.file == "echo.bin"
+      && layout.echo1.pm == "echo1.dts";
+    "an image that is no folder's name" =
+      changed { image = "Echo!"; }
+      == [ "partition echo: an image is the name of a folder in hypervisor/partitions, not Echo!" ];
+    "the resident partition's table is good" =
+      builtins.all (cpus: (config { partitions = import ./resident.nix; inherit cpus; }).errors == [ ]) [ 4 8 ];
     "two partitions of one name" =
       changed { name = "irq"; } == [ "two partitions have the name irq" ];
     "two partitions of one UUID" =

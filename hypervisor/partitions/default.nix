@@ -1,12 +1,24 @@
-# The Secure Partitions of the image.
-# Out: NAME.bin (raw, position as linked), NAME.elf (with symbols), for every partition in tfa/partitions.nix
+# The Secure Partitions of an image.
+# Out: NAME.bin (raw, position as linked), NAME.elf (with symbols), for every image in the table
 {
   lib,
   rust-core,
   vendor,
   dependencies ? null,
-  names ? map (partition: partition.name) (import ../../tfa/partitions.nix),
+  # What is in the flash image: tfa/partitions.nix says how an entry looks.
+  table ? import ../../tfa/partitions.nix,
 }:
+
+let
+  # Each image once, in the table's order.
+  names = builtins.foldl' (
+    names: partition:
+    let
+      image = partition.image or partition.name;
+    in
+    if builtins.elem image names then names else names ++ [ image ]
+  ) [ ] table;
+in
 
 lib.cargo {
   name = "partitions";

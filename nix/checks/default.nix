@@ -41,6 +41,7 @@ let
     lint = import ./lint scope;
     unit = import ./unit.nix scope;
     e2e = import ./e2e.nix scope;
+    resident = import ./resident.nix scope;
   } // (if builtins.pathExists ../../tests/breakages then { breakages = import ./breakages.nix scope; } else { });
 
   results = mapAttrs

@@ -20,12 +20,14 @@
 
 pub mod dtb;
 mod gic;
+pub mod guest;
 mod machine;
 pub mod manifests;
 mod mmu;
 pub mod script;
 mod sim;
 
+pub use guest::Guest;
 pub use machine::{Machine, Spmd, TABLE_PAGES};
 pub use mmu::AccessKind;
 pub use script::{Context, Script};

@@ -224,6 +224,7 @@ impl Sim {
         let index = CpuIndex::new(cpu).unwrap();
         Machine::act_for(index);
         let mut event = event;
+        let mut last = None;
         for _ in 0..MAX_STEPS {
             match self.spmc.handle(&mut state, event, &self.machine) {
                 Action::CallNormalWorld(registers) => return registers,
@@ -239,7 +240,8 @@ impl Sim {
                     let kept = self.not_begun.lock().unwrap().remove(&vcpu);
                     let entry = match (entry, kept) {
                         (Entry::Resume, Some(kept)) => kept,
-                        (entry, None) => entry,
+                        // It begins anew, whatever it was at.
+                        (entry @ Entry::Start(_), _) | (entry, None) => entry,
                         (entry, Some(kept)) => panic!("{vcpu:?} goes on by {entry:?} before {kept:?}"),
                     };
                     let line = if machine.secure_interrupt(index).is_some() {
@@ -257,6 +259,7 @@ impl Sim {
                         event = Event::Interrupt(line);
                         continue;
                     }
+                    last = Some((vcpu, entry));
                     let mut context = Context { cpu: index, vcpu, entry, foreign, signals, roots, machine };
                     event = script(&mut context).unwrap_or_else(|kind| {
                         Event::PartitionTrap(Trap { kind, pc: 0xdead_0000, syndrome: 0 })
@@ -264,7 +267,7 @@ impl Sim {
                 }
             }
         }
-        panic!("a call never ends; the last event was {event:x?}");
+        panic!("a call never ends; the last event was {event:x?}, {last:x?}");
     }
 
     /// Checks that a partition keeps its address spaces and its VMID, and that they are its alone.

@@ -354,7 +354,9 @@ fn a_message_that_nobody_was_told_of_survives_waiting() {
             match open.take() {
                 Some(request) => Ok(call(Call::DirectResponse(request.answer([0; 5])))),
                 // It takes the interrupt and does nothing about it.
-                None if matches!(Call::decode(&context.answer()), Ok(Call::Interrupt { .. })) => {
+                None if context.start().is_none()
+                    && matches!(Call::decode(&context.answer()), Ok(Call::Interrupt { .. })) =>
+                {
                     Ok(Event::PartitionCall(agent::TAKE_INTERRUPT))
                 }
                 None => Ok(wait()),

@@ -15,7 +15,7 @@ use tantalum_types::{CallRegisters, CpuIndex, EndpointId, MAX_PARTITIONS, VcpuId
 
 use crate::lifecycle::{Life, Rest};
 use crate::partition::Partition;
-use crate::schedule::{begin, enter};
+use crate::schedule::enter;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{AfterInit, Origin, RunModel, State, Vcpu, Waiter};
 use crate::vm::KnownVms;
@@ -50,7 +50,7 @@ impl Spmc {
         // A processing element that goes off is no place to begin.
         if waiter != Some(Waiter::Power)
             && let Some(partition) = self.partition(from.partition)
-            && self.settle(partition, platform)
+            && self.settle(cpu, partition, platform)
             && let Some(action) = self.begin_anew(cpu, partition, from, after_restart(waiter))
         {
             return action;
@@ -77,9 +77,12 @@ impl Spmc {
                 Some(Waiter::Interrupted) => return self.after_interrupt(cpu),
                 Some(Waiter::NormalWorld) | None => break,
             };
+            if self.with_vcpu(caller, |vcpu| vcpu.unblock(from)) != Some(Ok(())) {
+                // It was ended while it waited, so this chain has lost its head.
+                break;
+            }
             if let Some(partition) = self.partition(caller.partition)
                 && !partition.is_aborted()
-                && self.with_vcpu(caller, |vcpu| vcpu.unblock(from)) == Some(Ok(()))
             {
                 return enter(cpu, partition, caller, Entry::Answer(answer::error(Status::Aborted)));
             }
@@ -91,25 +94,40 @@ impl Spmc {
 
     /// Does the rest once nothing of a partition that is being stopped runs or waits any more. Returns whether the
     /// partition is fresh now and this processing element is to start it.
-    fn settle<P: Platform>(&self, partition: &Partition, platform: &P) -> bool {
+    fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
         if !bury(partition, |_, _| {}) {
             return false;
         }
         let Some(rest) = partition.life.settle() else { return false };
-        let fresh =
-            self.give_back(partition, platform) && rest == Rest::Restore && restored(partition, platform);
+        let fresh = self.give_back(cpu, partition, platform)
+            && rest == Rest::Restore
+            && restored(partition, platform);
         partition.life.rested(fresh);
         fresh
     }
 
+    /// Does the rest of every partition of which the last execution context was tied to this processing element, which
+    /// goes off. Those that may begin anew do so when they are next asked.
+    pub(crate) fn settle_all<P: Platform>(&self, cpu: &Cpu, platform: &P) {
+        for partition in self.partitions().filter(|partition| partition.is_aborted()) {
+            self.settle(cpu, partition, platform);
+        }
+    }
+
     /// Gives back what a partition had of others, of which nothing runs any more. Returns whether its own memory is
     /// all its own again.
-    fn give_back<P: Platform>(&self, partition: &Partition, platform: &P) -> bool {
-        let _ = platform;
+    fn give_back<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
+        self.silence(cpu, partition, platform);
         // Nobody delivers into its buffers any more.
         partition.endpoint.reset(partition.endpoint.negotiation.version());
         self.reset_notifications(partition);
         *partition.known_vms.lock() = KnownVms::new();
+        // And who still serves it does so for nobody.
+        for other in self.partitions().filter(|other| other.index() != partition.index()) {
+            for (_, mut vcpu) in other.each_vcpu() {
+                vcpu.forget_asker(partition.index());
+            }
+        }
         true
     }
 
@@ -127,7 +145,7 @@ impl Spmc {
         }
         partition.vcpu(id.index)?.start(after).ok()?;
         log::info!("partition {} {} begins anew", partition.id(), partition.name());
-        Some(begin(cpu, partition, id, true))
+        Some(self.begin(cpu, partition, id, true))
     }
 
     /// Starts the partition `id` again if it was stopped, may begin anew and has not for want of somebody who saw it
@@ -136,7 +154,7 @@ impl Spmc {
     pub(crate) fn revive<P: Platform>(&self, cpu: &mut Cpu, id: EndpointId, platform: &P) -> Option<Action> {
         let partition = self.partition_by_id(id)?;
         let vcpu = partition.vcpu_on(cpu.index())?;
-        if !self.settle(partition, platform) {
+        if !self.settle(cpu, partition, platform) {
             return None;
         }
         self.begin_anew(cpu, partition, vcpu, after_restart(Some(Waiter::NormalWorld)))
@@ -160,6 +178,8 @@ impl Spmc {
         if cpu.booting {
             return Err(Status::Denied);
         }
+        // The lock keeps the partition in the life that is looked at.
+        let mut vcpu = partition.vcpu(id.index).ok_or(Status::InvalidParameters)?;
         let first = match partition.life.now() {
             Life::Fresh if partition.life.claim() => true,
             Life::Fresh | Life::Booting => return Err(Status::Busy),
@@ -168,10 +188,9 @@ impl Spmc {
                 return Err(Status::Aborted);
             }
         };
-        let mut vcpu = partition.vcpu(id.index).ok_or(Status::InvalidParameters)?;
         vcpu.start(AfterInit::Serve { model, registers })?;
         drop(vcpu);
-        Ok(begin(cpu, partition, id, first))
+        Ok(self.begin(cpu, partition, id, first))
     }
 
     /// Ends what the execution contexts of stopped partitions still had to do on a processing element that goes off.

@@ -28,7 +28,6 @@ use tantalum_hal::{
 use tantalum_manifest::{NsInterruptsAction, OtherSecureInterruptsAction};
 use tantalum_types::{CallRegisters, CpuIndex, MAX_CPUS, MAX_PARTITIONS, PartitionIndex, VcpuId, VcpuIndex};
 
-use crate::notify::SCHEDULE_RECEIVER_SGI;
 use crate::partition::{Partition, Running};
 use crate::schedule::{enter, target_of};
 use crate::spmc::{Cpu, Spmc};
@@ -132,7 +131,6 @@ fn bit(cpu: CpuIndex) -> u32 {
 impl Spmc {
     /// Makes virtual interrupt `intid` pending for `target`, which sees it at once if it runs and else when it is
     /// entered, and says whether the partition can have it.
-    #[allow(dead_code)] // for whoever signals something that is worth no turn of its own
     pub(crate) fn pend(&self, cpu: &mut Cpu, target: VcpuId, intid: u32, platform: &impl Platform) -> bool {
         let can =
             self.partition(target.partition).is_some_and(|partition| partition.pend(target.index, intid));
@@ -150,7 +148,7 @@ impl Spmc {
         let Some(state) = self.with_vcpu(target, |vcpu| vcpu.state()) else { return };
         match state {
             State::Waiting if !interrupts.any_urgent() => {}
-            State::Waiting if partition.manifest().sri_policy.while_waiting => tell_scheduler(platform),
+            State::Waiting if partition.manifest().sri_policy.while_waiting => cpu.schedule_receiver = true,
             State::Waiting => match partition.home_of(target.index) {
                 Some(home) if home != cpu.index() => platform.kick(home),
                 _ => cpu.to_wake.insert(target.partition),
@@ -162,7 +160,7 @@ impl Spmc {
                     platform.kick(other);
                 }
             }
-            State::Preempted(_) | State::Yielded(_) => tell_scheduler(platform),
+            State::Preempted(_) | State::Yielded(_) => cpu.schedule_receiver = true,
             // It sees it when it goes on.
             State::Blocked { .. } | State::Interrupted(_) => {}
             State::Off | State::Aborted => {}
@@ -328,7 +326,7 @@ impl Spmc {
     #[cold]
     fn finish_interrupts(
         &self,
-        cpu: &Cpu,
+        cpu: &mut Cpu,
         caller: &Running<'_>,
         interrupts: &ContextInterrupts,
         platform: &impl Platform,
@@ -345,7 +343,7 @@ impl Spmc {
             return false;
         }
         if caller.partition.manifest().sri_policy.entering_waiting {
-            tell_scheduler(platform);
+            cpu.schedule_receiver = true;
             return false;
         }
         true
@@ -492,6 +490,7 @@ impl Spmc {
     pub(crate) fn configure_interrupts(&self, cpu: &mut Cpu, platform: &impl Platform) {
         if cpu.leaving {
             cpu.leaving = false;
+            self.settle_all(cpu, platform);
             self.leave(cpu, platform);
         }
         while let Some(index) = cpu.to_configure.take_first() {
@@ -530,7 +529,7 @@ impl Spmc {
     }
 
     /// Disables the interrupts of a partition that has been stopped, and ends those that it has not.
-    fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
+    pub(crate) fn silence(&self, cpu: &Cpu, partition: &Partition, platform: &impl Platform) {
         for owned in partition.owned_interrupts().iter() {
             let setting = owned.current.lock().take();
             if let Some(setting) = setting {
@@ -635,11 +634,6 @@ impl Spmc {
             ),
         }
     }
-}
-
-/// Tells the normal world's scheduler that somebody has work.
-fn tell_scheduler(platform: &impl Platform) {
-    platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
 }
 
 /// Says how an interrupt is that nobody wants.

@@ -448,13 +448,13 @@ impl Partition {
         let mut properties = PartitionProperties::AARCH64;
         properties.set(PartitionProperties::RECEIVES_DIRECT, messaging.receives_direct);
         properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
-        properties.set(PartitionProperties::INDIRECT, messaging.indirect);
         let vms = &self.manifest.vm_availability;
         properties.set(PartitionProperties::VM_CREATED, vms.created);
         properties.set(PartitionProperties::VM_DESTROYED, vms.destroyed);
-        properties.set(PartitionProperties::NOTIFICATIONS, self.manifest.notification_support);
         properties.set(PartitionProperties::RECEIVES_DIRECT2, messaging.receives_direct2);
         properties.set(PartitionProperties::SENDS_DIRECT2, messaging.sends_direct2 && !to_normal_world);
+        properties.set(PartitionProperties::INDIRECT, messaging.indirect);
+        properties.set(PartitionProperties::NOTIFICATIONS, self.manifest.notification_support);
         PartitionInfo {
             id: self.id(),
             execution_context_count: u16::try_from(self.vcpus.len()).unwrap_or(u16::MAX),

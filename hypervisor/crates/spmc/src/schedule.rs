@@ -28,6 +28,7 @@ impl Spmc {
         cpu.booted = 0;
         cpu.booting = true;
         cpu.going_off = None;
+        cpu.interrupted = None;
         self.machine.come_online(cpu.index());
         for partition in self.partitions() {
             // Whether or not an execution context begins here: the interrupts that are private to this processing
@@ -42,10 +43,14 @@ impl Spmc {
     pub(crate) fn boot_next(&self, cpu: &mut Cpu) -> Action {
         while let Some(partition) = self.in_boot_order(cpu.booted) {
             cpu.booted = cpu.booted.saturating_add(1);
-            let Some((id, first)) = boot_vcpu(partition, cpu.index()) else { continue };
+            let Some(id) = boot_vcpu(partition, cpu.index()) else { continue };
             let Some(mut vcpu) = partition.vcpu(id.index) else { continue };
-            match vcpu.start(AfterInit::NextInBoot) {
-                Ok(()) => return begin(cpu, partition, id, first),
+            // The lock keeps the partition in the life that is looked at.
+            let Some(first) = begins_in_boot(partition) else { continue };
+            let started = vcpu.start(AfterInit::NextInBoot);
+            drop(vcpu);
+            match started {
+                Ok(()) => return self.begin(cpu, partition, id, first),
                 // It is still in the middle of a request from before its processing element went off, which
                 // FFA_RUN lets it finish.
                 Err(status) => log::debug!("partition {} is not started: {status}", partition.id()),
@@ -56,6 +61,27 @@ impl Spmc {
             log::info!("boot complete: {} partitions", self.live_partitions().count());
         }
         self.to_normal_world(cpu, answer::msg_wait())
+    }
+
+    /// Gives the processing element to `id`, an execution context of `partition` that begins to initialise itself;
+    /// `first` says whether it is the first of the partition's life.
+    pub(crate) fn begin(&self, cpu: &mut Cpu, partition: &Partition, id: VcpuId, first: bool) -> Action {
+        partition.reset_interrupts(id.index);
+        cpu.to_configure.insert(id.partition);
+        // It cannot finish early before it has begun.
+        let own = match partition.manifest().ns_interrupts_action {
+            NsInterruptsAction::Signaled => NsInterruptsAction::Signaled,
+            NsInterruptsAction::ManagedExit | NsInterruptsAction::Queued => NsInterruptsAction::Queued,
+        };
+        let chain = match self.waiter_of(id) {
+            Some(Waiter::NormalWorld) => own,
+            Some(Waiter::Partition(asker)) => self.action_of(asker),
+            Some(Waiter::Boot | Waiter::Power | Waiter::Interrupted) | None => NsInterruptsAction::Queued,
+        };
+        if let Some(interrupts) = partition.interrupts(id.index) {
+            interrupts.begin_turn(more_restrictive(chain, own));
+        }
+        enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)))
     }
 
     /// Runs `id`, whose state says that it runs, unless its partition has been stopped in the meantime by what
@@ -100,6 +126,12 @@ impl Spmc {
         }
     }
 
+    /// Says what interrupts of the normal world do to the chain that ends in `id`.
+    #[inline]
+    fn action_of(&self, id: VcpuId) -> NsInterruptsAction {
+        self.interrupts_of(id).map_or(NsInterruptsAction::Queued, ContextInterrupts::action)
+    }
+
     /// Notes that `id`, an execution context of `partition`, begins a turn for `model`, in which interrupts of the
     /// normal world do what the most restrictive one of its chain wants.
     #[inline]
@@ -107,11 +139,8 @@ impl Spmc {
         let own = partition.manifest().ns_interrupts_action;
         let action = match model {
             RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
-                Origin::NormalWorld(_) => own,
-                Origin::Partition(asker) => {
-                    let asker = self.interrupts_of(asker).map(ContextInterrupts::action);
-                    more_restrictive(asker.unwrap_or(NsInterruptsAction::Queued), own)
-                }
+                Origin::NormalWorld(_) | Origin::Nobody(_) => own,
+                Origin::Partition(asker) => more_restrictive(self.action_of(asker), own),
             },
             RunModel::Run | RunModel::VmMessage { .. } => own,
             // The normal world's scheduler did not give this turn and cannot give another.
@@ -179,6 +208,7 @@ impl Spmc {
         match origin {
             Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
             Origin::Partition(asker) => self.answer_blocked(cpu, asker, callee, registers),
+            Origin::Nobody(_) => self.end_chain(cpu, answer::error(Status::Aborted)),
         }
     }
 
@@ -288,8 +318,8 @@ impl Spmc {
         }
         if let Some(interrupts) = self.interrupts_of(tail) {
             interrupts.end_exit();
-            if let Some(giver) = caller.and_then(|caller| self.interrupts_of(caller.id)) {
-                interrupts.begin_turn(more_restrictive(giver.action(), interrupts.action()));
+            if let Some(caller) = caller {
+                interrupts.begin_turn(more_restrictive(self.action_of(caller.id), interrupts.action()));
             }
         }
         let entry = match how {
@@ -419,14 +449,6 @@ enum End {
     },
 }
 
-/// Gives the processing element to `id`, an execution context of `partition` that begins to initialise itself; `first`
-/// says whether it is the first of the partition's life.
-pub(crate) fn begin(cpu: &mut Cpu, partition: &Partition, id: VcpuId, first: bool) -> Action {
-    partition.reset_interrupts(id.index);
-    cpu.to_configure.insert(id.partition);
-    enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)))
-}
-
 /// Gives the processing element to `id`, an execution context of `partition` whose state says that it runs.
 #[inline]
 pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Entry) -> Action {
@@ -442,19 +464,23 @@ pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Ent
     Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals }
 }
 
-/// Returns the execution context of `partition` that is to be started when `cpu` comes up, and whether it is the
-/// first of the partition's life: each of a multi-processor partition on its own processing element, that of another
-/// partition on the first one only.
-fn boot_vcpu(partition: &Partition, cpu: CpuIndex) -> Option<(VcpuId, bool)> {
-    let many = partition.is_multi_processor();
-    if !many && cpu.get() != 0 {
+/// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a
+/// multi-processor partition on its own processing element, that of another partition on the first one only.
+fn boot_vcpu(partition: &Partition, cpu: CpuIndex) -> Option<VcpuId> {
+    if !partition.is_multi_processor() && cpu.get() != 0 {
         return None;
     }
-    let id = partition.vcpu_on(cpu)?;
+    partition.vcpu_on(cpu)
+}
+
+/// Says whether an execution context that begins in the boot of its processing element is the first of the
+/// partition's life; `None` if it does not begin then.
+fn begins_in_boot(partition: &Partition) -> Option<bool> {
     match partition.life.now() {
-        Life::Fresh => partition.life.claim().then_some((id, true)),
-        Life::Live => many.then_some((id, false)),
-        // Its first execution context is at it elsewhere, after which the others begin when they are asked.
+        Life::Fresh => partition.life.claim().then_some(true),
+        // The only execution context has begun already, wherever it is.
+        Life::Live => partition.is_multi_processor().then_some(false),
+        // The first execution context is at it elsewhere; the others begin when they are asked.
         Life::Booting => None,
         Life::Dying | Life::DyingToRestart | Life::Burying | Life::Restoring | Life::Stopped => None,
     }

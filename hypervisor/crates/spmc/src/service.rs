@@ -112,7 +112,7 @@ impl Spmc {
         let registers = Call::DirectResponse2 { sender, receiver, payload }.encode();
         Ok(match origin {
             Origin::NormalWorld(_) => self.to_normal_world_whole(cpu, registers),
-            Origin::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
+            Origin::Partition(_) | Origin::Nobody(_) => self.answer_origin(cpu, origin, caller.id, registers),
         })
     }
 

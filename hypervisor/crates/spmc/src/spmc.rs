@@ -47,11 +47,11 @@ pub struct Cpu {
     /// Whether partitions still initialise themselves on this processing element, or learn that it goes off: the
     /// normal world cannot take over.
     pub(crate) booting: bool,
-    /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
-    pub(crate) schedule_receiver: bool,
     /// How many partitions of the boot order have had their turn to learn that this processing element goes off;
     /// `None` while it does not.
     pub(crate) going_off: Option<usize>,
+    /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
+    pub(crate) schedule_receiver: bool,
     /// The x8 to x17 that the normal world's last call came with.
     pub(crate) normal_world_extra: [u64; 10],
     /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
@@ -72,8 +72,8 @@ impl Cpu {
             current: None,
             booted: 0,
             booting: true,
-            schedule_receiver: false,
             going_off: None,
+            schedule_receiver: false,
             normal_world_extra: [0; 10],
             interrupted: None,
             to_wake: PartitionSet::EMPTY,

@@ -4,7 +4,7 @@
 //! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
 
 use tantalum_ffa::Status;
-use tantalum_types::{CallRegisters, CpuIndex, EndpointId, VcpuId};
+use tantalum_types::{CallRegisters, CpuIndex, EndpointId, PartitionIndex, VcpuId};
 
 use crate::run_model::{self, Cycle, Verdict};
 use crate::timer::Timer;
@@ -17,6 +17,8 @@ pub(crate) enum Origin {
     NormalWorld(EndpointId),
     /// An execution context of another partition.
     Partition(VcpuId),
+    /// Nobody any more: an endpoint that has been stopped meanwhile.
+    Nobody(EndpointId),
 }
 
 /// Says what an execution context was given the processing element for (FF-A 1.1, section 8.2).
@@ -48,6 +50,15 @@ pub(crate) enum RunModel {
     /// To handle a secure interrupt that came while it waited: the SPMC itself schedules it, and lets what the
     /// interrupt has stopped go on when it waits again.
     SecureInterrupt,
+}
+
+impl RunModel {
+    const fn origin_mut(&mut self) -> Option<&mut Origin> {
+        match self {
+            Self::DirectRequest { origin } | Self::ServiceRequest { origin } => Some(origin),
+            Self::Init | Self::Run | Self::SecureInterrupt | Self::PowerMessage => None,
+        }
+    }
 }
 
 /// Says what happens when an execution context has initialised itself.
@@ -433,12 +444,42 @@ impl Vcpu {
         };
         match model {
             RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => match origin {
-                Origin::NormalWorld(_) => Waiter::NormalWorld,
+                Origin::NormalWorld(_) | Origin::Nobody(_) => Waiter::NormalWorld,
                 Origin::Partition(caller) => Waiter::Partition(caller),
             },
             RunModel::PowerMessage => Waiter::Power,
             RunModel::SecureInterrupt => Waiter::Interrupted,
             RunModel::Run | RunModel::Init | RunModel::VmMessage { .. } => Waiter::NormalWorld,
+        }
+    }
+
+    /// Notes that nobody of `partition` waits for this execution context any more, since it was stopped.
+    pub(crate) fn forget_asker(&mut self, partition: PartitionIndex) {
+        let forget = |origin: &mut Origin| {
+            if matches!(origin, Origin::Partition(asker) if asker.partition == partition) {
+                *origin = Origin::Nobody(partition.endpoint_id());
+            }
+        };
+        match &mut self.after_init {
+            AfterInit::Answer { to, .. } => forget(to),
+            AfterInit::Serve { model, .. } => {
+                if let Some(origin) = model.origin_mut() {
+                    forget(origin);
+                }
+            }
+            AfterInit::NextInBoot | AfterInit::AfterInterrupt => {}
+        }
+        match &mut self.state {
+            State::Running(model)
+            | State::Preempted(model)
+            | State::Yielded(model)
+            | State::Interrupted(model)
+            | State::Blocked { model, .. } => {
+                if let Some(origin) = model.origin_mut() {
+                    forget(origin);
+                }
+            }
+            State::Off | State::Waiting | State::Aborted => {}
         }
     }
 
@@ -499,7 +540,7 @@ impl Origin {
     /// Returns the id of the endpoint that asked.
     pub(crate) fn endpoint(self) -> EndpointId {
         match self {
-            Self::NormalWorld(endpoint) => endpoint,
+            Self::NormalWorld(endpoint) | Self::Nobody(endpoint) => endpoint,
             Self::Partition(vcpu) => vcpu.partition.endpoint_id(),
         }
     }
@@ -508,7 +549,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tantalum_types::{PartitionIndex, VcpuIndex};
+    use tantalum_types::VcpuIndex;
 
     fn id(partition: usize) -> VcpuId {
         VcpuId { partition: PartitionIndex::new(partition).unwrap(), index: VcpuIndex::new(0).unwrap() }
@@ -720,6 +761,20 @@ mod tests {
         for state in [State::Off, State::Waiting, State::Aborted] {
             assert_eq!(in_state(state).waiter(), None);
         }
+    }
+
+    #[test]
+    fn a_stopped_asker_is_forgotten_and_others_are_not() {
+        let asked = RunModel::DirectRequest { origin: Origin::Partition(id(3)) };
+        let mut vcpu = in_state(State::Yielded(asked));
+        vcpu.forget_asker(id(2).partition);
+        assert_eq!(vcpu.state(), State::Yielded(asked));
+        vcpu.forget_asker(id(3).partition);
+        let nobody = Origin::Nobody(id(3).partition.endpoint_id());
+        assert_eq!(vcpu.state(), State::Yielded(RunModel::DirectRequest { origin: nobody }));
+        assert_eq!(vcpu.waiter(), Some(Waiter::NormalWorld));
+        vcpu.resume().unwrap();
+        assert_eq!(vcpu.respond(id(3).partition.endpoint_id()), Ok(nobody), "it need not know");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tantalum_types::{CallRegisters, EndpointId};
 pub mod interrupt;
 pub mod memory;
 pub mod notify;
+pub mod resident;
 
 /// Command words, in x3 of a request.
 pub mod command {

@@ -71,6 +71,8 @@ mod buffers;
 mod device;
 #[cfg(test)]
 mod fake;
+#[cfg(target_os = "none")]
+mod hvc;
 pub mod interrupt;
 #[cfg(target_os = "none")]
 mod machine;
@@ -84,6 +86,8 @@ mod stage1;
 
 pub use buffers::{BUFFER_SIZE, Buffer, Buffers, TakenBuffers};
 pub use device::{CannotMap, DEVICE_SIZE, Device};
+#[cfg(target_os = "none")]
+pub use hvc::{hvc, with_device};
 pub use interrupt::{Delivery, Line};
 #[cfg(target_os = "none")]
 pub use machine::{abort, log, mpidr};

@@ -64,7 +64,7 @@ unsafe extern "Rust" {
 
 /// Makes calls by SMC.
 #[derive(Clone, Copy, Debug)]
-struct Smc;
+pub(crate) struct Smc;
 
 impl Conduit for Smc {
     fn call(&self, registers: &CallRegisters) -> CallRegisters {

@@ -34,6 +34,13 @@ pub trait Partition: Sync {
     /// Answers a direct request: returns x3 to x7 of the response.
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5];
 
+    /// Handles FFA_INTERRUPT, by asking the SPMC for what is pending itself, and returns whether it did. If not, the
+    /// SDK goes on to [`Partition::interrupt`].
+    fn interrupted(&self, spmc: &Spmc<'_>) -> bool {
+        let _ = spmc;
+        false
+    }
+
     /// Handles an interrupt, and makes its source stop asking for it. `delivery` says how it came: as an exception it
     /// stopped whatever this execution context was at, which is then in nobody's hands.
     fn interrupt(&self, spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
@@ -112,8 +119,10 @@ pub fn handle(
             }
         },
         Ok(Call::Interrupt { .. }) => {
-            // The number in it is that of the first that is pending.
-            take(partition, spmc, Delivery::Message);
+            if !partition.interrupted(spmc) {
+                // The number in it is that of the first that is pending.
+                take(partition, spmc, Delivery::Message);
+            }
             return Ok(Spmc::waiting());
         }
         Ok(Call::Run { .. }) => return Ok(Spmc::waiting()),
