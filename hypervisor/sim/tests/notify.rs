@@ -17,7 +17,7 @@ use tantalum_ffa::{Call, Status, Target, Width};
 use tantalum_sim::manifests::CPUS;
 use tantalum_sim::script::{Script, serve, trap};
 use tantalum_sim::{Sim, SimBuilder};
-use tantalum_types::{CallRegisters, CpuIndex, EndpointId};
+use tantalum_types::{CpuIndex, EndpointId};
 
 const HOST: EndpointId = EndpointId::HYPERVISOR;
 const VM: EndpointId = EndpointId::new(5);
@@ -560,13 +560,6 @@ fn a_list_ends_where_its_registers_do() {
 
 // --- The receiver
 
-fn interrupt_of(agent: &Agent, sim: &Sim, cpu: usize) -> u32 {
-    let get = CallRegisters::from_first_eight([0xff04, 0, 0, 0, 0, 0, 0, 0]);
-    (agent.raw(sim, cpu, get).0[0] & 0xffff_ffff) as u32
-}
-
-const NO_INTERRUPT: u32 = 0xffff_ffff;
-
 #[test]
 fn a_partition_is_interrupted_once() {
     let setup = setup();
@@ -575,15 +568,15 @@ fn a_partition_is_interrupted_once() {
     setup.host(set(HOST, ONE, 0, 1)).unwrap();
     setup.host(set(HOST, ONE, 0, 2)).unwrap();
     assert!(setup.one.enter(&setup.sim, 0).irq);
-    assert_eq!(interrupt_of(&setup.one, &setup.sim, 0), 5);
-    assert_eq!(interrupt_of(&setup.one, &setup.sim, 0), NO_INTERRUPT);
+    assert_eq!(setup.one.take_interrupt(&setup.sim, 0), Some(5));
+    assert_eq!(setup.one.take_interrupt(&setup.sim, 0), None);
     // It has not looked yet, so more of them are no new edge.
     setup.host(set(HOST, ONE, 0, 1)).unwrap();
     assert!(!setup.one.enter(&setup.sim, 0).irq);
     assert_eq!(gets(setup.one.ask(&setup.sim, 0, get(ONE, 0, FROM_ALL))), from_vms(3));
     setup.host(set(HOST, ONE, 0, 1)).unwrap();
     assert!(setup.one.enter(&setup.sim, 0).irq);
-    assert_eq!(interrupt_of(&setup.one, &setup.sim, 0), 5);
+    assert_eq!(setup.one.take_interrupt(&setup.sim, 0), Some(5));
 }
 
 #[test]
@@ -595,7 +588,7 @@ fn the_execution_context_that_is_meant_is_interrupted() {
     for cpu in 0..CPUS {
         assert_eq!(setup.many.enter(&setup.sim, cpu).irq, cpu == 2, "{cpu}");
     }
-    assert_eq!(interrupt_of(&setup.many, &setup.sim, 2), 5);
+    assert_eq!(setup.many.take_interrupt(&setup.sim, 2), Some(5));
     // One for all of them interrupts where it was signalled.
     status(setup.sim.ask(3, set(HOST, MANY, 0, 1))).unwrap();
     for cpu in 0..CPUS {

@@ -19,7 +19,7 @@ pub(crate) const STACK_STRIDE: usize = STACK_SIZE + GUARD_SIZE;
 
 /// Counts the bytes that the first stack has more than the others: the first processing element also boots, and
 /// to read the manifests and build the partitions takes more than to serve calls.
-pub(crate) const BOOT_STACK_EXTRA: usize = 0x4000;
+pub(crate) const BOOT_STACK_EXTRA: usize = 0x1_0000;
 
 /// Counts the bytes below a stack that are never mapped, so that an overflow faults at once.
 pub(crate) const GUARD_SIZE: usize = 0x1000;

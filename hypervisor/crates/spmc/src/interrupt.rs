@@ -28,7 +28,6 @@ use tantalum_hal::{
 use tantalum_manifest::{NsInterruptsAction, OtherSecureInterruptsAction};
 use tantalum_types::{CallRegisters, CpuIndex, MAX_CPUS, MAX_PARTITIONS, PartitionIndex, VcpuId, VcpuIndex};
 
-use crate::notify::SCHEDULE_RECEIVER_SGI;
 use crate::partition::{Partition, Running};
 use crate::schedule::{enter, target_of};
 use crate::spmc::{Cpu, Spmc};

@@ -8,6 +8,10 @@ use tantalum_sim::Sim;
 use tantalum_sim::script::{Script, call, wait};
 use tantalum_types::{CallRegisters, EndpointId};
 
+/// Is the paravirtual call that takes the pending interrupt.
+pub(crate) const TAKE_INTERRUPT: CallRegisters =
+    CallRegisters::from_first_eight([0xff04, 0, 0, 0, 0, 0, 0, 0]);
+
 /// Is the partition as the test sees it.
 #[derive(Clone)]
 pub(crate) struct Agent {
@@ -68,6 +72,12 @@ impl Agent {
     /// Lets the partition make a call on `cpu`, and returns the answer.
     pub(crate) fn ask(&self, sim: &Sim, cpu: usize, call: Call) -> Call {
         Call::decode(&self.raw(sim, cpu, call.encode())).unwrap()
+    }
+
+    /// Lets the partition take the interrupt that is pending on `cpu`, and returns its number.
+    pub(crate) fn take_interrupt(&self, sim: &Sim, cpu: usize) -> Option<u32> {
+        let [number, ..] = self.raw(sim, cpu, TAKE_INTERRUPT).0;
+        u32::try_from(number & 0xffff_ffff).ok().filter(|number| *number != u32::MAX)
     }
 
     /// Gives the partition time on `cpu`, and returns which virtual interrupts were signalled to it then.
