@@ -365,3 +365,173 @@ const fn restriction(action: NsInterruptsAction) -> u8 {
 pub(crate) const fn more_restrictive(a: NsInterruptsAction, b: NsInterruptsAction) -> NsInterruptsAction {
     if restriction(a) <= restriction(b) { a } else { b }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tantalum_hal::Trigger;
+
+    /// Lists 40, 41 and 24, of which 41 is the most urgent, and 24 is as urgent as 40 but named later.
+    fn owned() -> OwnedInterrupts {
+        let mut owned = OwnedInterrupts::new();
+        for (intid, priority) in [(40, 5), (41, 1), (24, 5)] {
+            let target = CpuIndex::default();
+            let setting =
+                InterruptSetting { enabled: true, priority, trigger: Trigger::Level, secure: true, target };
+            assert!(owned.add(intid, setting, None));
+        }
+        owned
+    }
+
+    #[test]
+    fn a_partition_has_its_own_interrupts_and_the_virtual_ones() {
+        let owned = owned();
+        let has = |intid: &u32| owned.slot(*intid).is_some();
+        assert!((0..1020).filter(has).eq([3, 4, 5, 9, 24, 40, 41]));
+        for intid in [3, 4, 5, 9, 24, 40, 41] {
+            assert_eq!(owned.slot(intid).and_then(|slot| owned.intid(slot)), Some(intid));
+        }
+        let mut full = OwnedInterrupts::new();
+        let setting = owned.get(40).unwrap().initial;
+        for intid in 0..32 {
+            assert!(full.add(100 + intid, setting, None));
+        }
+        assert!(!full.add(200, setting, None));
+        assert_eq!(full.slot(131), Some(Slot(47)), "the last bit that is used");
+    }
+
+    #[test]
+    fn the_most_urgent_one_that_is_pending_and_enabled_is_got_and_each_once() {
+        let owned = owned();
+        let interrupts = ContextInterrupts::new();
+        let slot = |intid| owned.slot(intid).unwrap();
+        for intid in [24, 40, 41, 9, 3] {
+            interrupts.pend(slot(intid));
+            interrupts.pend(slot(intid));
+        }
+        assert_eq!((interrupts.take(&owned), interrupts.any()), (None, false), "none is enabled");
+        for intid in [24, 40, 41, 3, 5] {
+            interrupts.enable(slot(intid), Line::Irq);
+        }
+        assert!(!interrupts.has_got());
+        for expected in [3, 41, 40, 24] {
+            assert_eq!(interrupts.peek(&owned), Some(expected));
+            assert_eq!(interrupts.take(&owned), Some(expected));
+        }
+        assert_eq!((interrupts.take(&owned), interrupts.has_got()), (None, true));
+        interrupts.enable(slot(9), Line::Irq);
+        assert_eq!(interrupts.take(&owned), Some(9), "it stayed pending");
+        interrupts.pend(slot(41));
+        interrupts.disable(slot(41));
+        assert!(!interrupts.any());
+        interrupts.enable(slot(41), Line::Irq);
+        interrupts.retract(slot(41));
+        assert_eq!(interrupts.take(&owned), None, "taken back");
+    }
+
+    #[test]
+    fn each_line_is_up_while_one_of_its_interrupts_is_pending() {
+        let owned = owned();
+        let interrupts = ContextInterrupts::new();
+        let slot = |intid| owned.slot(intid).unwrap();
+        interrupts.enable(slot(40), Line::Irq);
+        interrupts.enable(slot(41), Line::Fiq);
+        let lines = || {
+            let VirtualInterrupts { irq, fiq } = interrupts.signals();
+            (irq, fiq)
+        };
+        assert_eq!(lines(), (false, false));
+        interrupts.pend(slot(40));
+        assert_eq!(lines(), (true, false));
+        interrupts.pend(slot(41));
+        assert_eq!(lines(), (true, true));
+        interrupts.enable(slot(40), Line::Fiq);
+        assert_eq!(lines(), (false, true));
+        interrupts.disable(slot(40));
+        assert_eq!(interrupts.take(&owned), Some(41));
+        assert_eq!(lines(), (false, false));
+    }
+
+    #[test]
+    fn only_what_is_urgent_wakes() {
+        let owned = owned();
+        for (intid, urgent) in [(3, true), (4, false), (5, false), (9, true), (24, true), (41, true)] {
+            let interrupts = ContextInterrupts::new();
+            let slot = owned.slot(intid).unwrap();
+            interrupts.pend(slot);
+            assert!(!interrupts.any_urgent(), "{intid} is not enabled");
+            interrupts.enable(slot, Line::Irq);
+            assert_eq!((interrupts.any(), interrupts.any_urgent()), (true, urgent), "{intid}");
+        }
+    }
+
+    #[test]
+    fn a_physical_one_ends_once_and_after_it_was_got() {
+        let owned = owned();
+        let interrupts = ContextInterrupts::new();
+        let slot = |intid| owned.slot(intid).unwrap();
+        assert!(interrupts.is_quiet());
+        for intid in [40, 41] {
+            interrupts.enable(slot(intid), Line::Irq);
+            interrupts.pend_physical(slot(intid));
+        }
+        assert!(!interrupts.end(slot(24)));
+        assert_eq!(interrupts.end_handled(&owned).count(), 0, "none was got");
+        assert_eq!(interrupts.take(&owned), Some(41));
+        assert!(interrupts.end_handled(&owned).eq([41]));
+        assert!(!interrupts.end(slot(41)), "it has ended");
+        assert_eq!(interrupts.take(&owned), Some(40));
+        assert!(!interrupts.is_quiet(), "it is to be ended");
+        assert!(interrupts.end(slot(40)));
+        assert!(!interrupts.end(slot(40)));
+        assert!(interrupts.is_quiet());
+        // What is only virtual has no end.
+        interrupts.pend(slot(3));
+        assert!(!interrupts.end(slot(3)));
+
+        interrupts.pend_physical(slot(40));
+        interrupts.reset();
+        assert!(interrupts.end_all(&owned).eq([40]), "a new life does not forget what is to be ended");
+        assert_eq!(interrupts.end_all(&owned).count(), 0);
+    }
+
+    #[test]
+    fn a_turn_has_one_managed_exit() {
+        let owned = owned();
+        let interrupts = ContextInterrupts::new();
+        interrupts.enable(owned.slot(MANAGED_EXIT).unwrap(), Line::Fiq);
+        let cpu = CpuIndex::new(2).unwrap();
+        use NsInterruptsAction::{ManagedExit, Queued, Signaled};
+        for (action, foreign) in [
+            (Queued, ForeignInterrupts::Masked),
+            (ManagedExit, ForeignInterrupts::Taken),
+            (Signaled, ForeignInterrupts::Taken),
+        ] {
+            interrupts.begin_turn(action);
+            assert_eq!(interrupts.action(), action);
+            assert_eq!(interrupts.enter_on(cpu), (VirtualInterrupts::NONE, foreign));
+            assert_eq!(interrupts.runs_on(), Some(cpu));
+        }
+        interrupts.begin_turn(ManagedExit);
+        interrupts.begin_exit();
+        let (signals, foreign) = interrupts.enter_on(cpu);
+        assert_eq!((signals.fiq, foreign), (true, ForeignInterrupts::Masked));
+        assert_eq!(interrupts.action(), Queued, "also for whom it asks");
+        interrupts.end_exit();
+        assert_eq!(interrupts.enter_on(cpu), (VirtualInterrupts::NONE, ForeignInterrupts::Taken));
+        interrupts.begin_exit();
+        assert_eq!(interrupts.take(&owned), Some(MANAGED_EXIT));
+        assert_eq!(interrupts.enter_on(cpu), (VirtualInterrupts::NONE, ForeignInterrupts::Masked));
+    }
+
+    #[test]
+    fn the_more_restrictive_action_counts() {
+        use NsInterruptsAction::{ManagedExit, Queued, Signaled};
+        let order = [Queued, ManagedExit, Signaled];
+        for (i, a) in order.into_iter().enumerate() {
+            for (j, b) in order.into_iter().enumerate() {
+                assert_eq!(more_restrictive(a, b), order[i.min(j)]);
+            }
+        }
+    }
+}
