@@ -17,7 +17,7 @@
 #include "protocol.h"
 #include "scenarios.h"
 
-static char *only[32];
+static char *only[40];
 static unsigned int only_count;
 module_param_array(only, charp, &only_count, 0444);
 MODULE_PARM_DESC(only, "names of the scenarios to run, with commas; default: all");
@@ -64,6 +64,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(direct_all_partitions),
 	SCENARIO(relay_chain),
 	SCENARIO(relay_depth_3),
+	SCENARIO(chain_cycle_refused),
 	SCENARIO(direct_refused),
 	SCENARIO(ns_preempt_resume),
 	SCENARIO(chain_preempt_resume),
@@ -71,8 +72,12 @@ static const struct scenario scenarios[] = {
 	SCENARIO(notify_sp),
 	SCENARIO(indirect_message),
 	SCENARIO(managed_exit),
+	SCENARIO(yield),
 	SCENARIO(secure_irq_in_normal_world),
 	SCENARIO(secure_irq_in_other_partition),
+	SCENARIO(parallel_4cpu),
+	SCENARIO(partition_abort),
+	SCENARIO(cpu_hotplug),
 };
 
 static DECLARE_COMPLETION(finished);

@@ -511,8 +511,10 @@ static void notify_sp_refused(void)
 		     FFA_RET_INVALID_PARAMETERS, "context %d", CPU_COUNT);
 
 	/* Of the partition. */
-	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(HOST_ID, ECHO_ID), 0, BIT(1),
-		    FFA_RET_DENIED, "echo binds irq's to the host");
+	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(ABSENT_VM_ID, ECHO_ID), 0,
+		    BIT(0), FFA_RET_DENIED, "echo binds the host's to a VM");
+	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(RELAY_ID, ECHO_ID), 0,
+		    BIT(1), FFA_RET_DENIED, "echo binds irq's to relay");
 	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(HOST_ID, IRQ_ID), 0, BIT(9),
 		    FFA_RET_INVALID_PARAMETERS, "echo binds for irq");
 	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(ECHO_ID, ECHO_ID), 0, BIT(9),
@@ -553,12 +555,17 @@ static void notify_sp_raw(void)
 		       "the host signals");
 	expect_listed(1, 0, ECHO_ID, "of echo");
 	expect_refused(notification_info_code(), FFA_RET_NO_DATA, "a second list");
-	expect_code(echo, CMD_NOTIFY_UNBIND, ffa_route(HOST_ID, ECHO_ID), 0,
-		    BIT_ULL(63), FFA_RET_DENIED, "echo takes a pending one");
 	expect_done(notification_set(HOST_ID, ECHO_ID, 0, BIT(0)),
 		       "the host signals another");
 	expect_noted(echo, 1, 0, BIT_ULL(63) | BIT(0), 0, "after two signals");
 	expect_noted(echo, 0, 0, 0, 0, "after it has read them");
+
+	/* It is told when its turn would end, if not before. */
+	expect_done(notification_set(HOST_ID, ECHO_ID, 0, BIT_ULL(63)),
+		    "the host signals a third time");
+	expect_code(echo, CMD_NOTIFY_UNBIND, ffa_route(HOST_ID, ECHO_ID), 0,
+		    BIT_ULL(63), FFA_RET_DENIED, "echo takes a pending one");
+	expect_noted(echo, 1, 0, BIT_ULL(63), 0, "after a turn");
 	expect_refused(notification_info_code(), FFA_RET_NO_DATA,
 		     "a list of what has been read");
 

@@ -125,4 +125,25 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* The alarm of the real-time clock, which irq owns. */
 #define ALARM_INTID	34
 
+/* The life of partitions. */
+
+/* x4 = way to fail, below FAIL_WAYS: there is no answer, the partition ends */
+#define CMD_FAIL	0x54410400
+#define FAIL_WAYS	5
+/* There is no answer, the partition is at it for ever */
+#define CMD_LOOP	0x54410401
+/* x4 = times to call FFA_YIELD -> x4 = times that succeeded */
+#define CMD_YIELD	0x54410402
+/*
+ * x4 = mark of this life -> x4 = LIFEs in this life so far, x5 = mark before,
+ * FIRST_MARK in a fresh life, x6 = CPUs that went off, x7 = LOOPs that began
+ */
+#define CMD_LIFE	0x54410403
+#define FIRST_MARK	0x5441465245534821
+/*
+ * x4 = partition to ask, x5-x7 = x3-x5 of what it is asked -> x4 = 0 or error,
+ * x5-x7 = x3-x5 of its answer
+ */
+#define CMD_FORWARD	0x54410404
+
 #endif

@@ -40,4 +40,15 @@ void managed_exit(void);
 void secure_irq_in_normal_world(void);
 void secure_irq_in_other_partition(void);
 
+/* chain.c */
+void chain_cycle_refused(void);
+void yield(void);
+
+/* parallel.c */
+void parallel_4cpu(void);
+
+/* lifecycle.c */
+void partition_abort(void);
+void cpu_hotplug(void);
+
 #endif

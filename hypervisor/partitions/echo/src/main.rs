@@ -3,8 +3,8 @@
 #![no_std]
 #![no_main]
 
-use tantalum_ffa::DirectMessage;
 use tantalum_ffa::notification::PendingNotifications;
+use tantalum_ffa::{DirectMessage, FrameworkMessage};
 use tantalum_protocol::Protocol;
 use tantalum_sdk::{Boot, CallError, Delivery, Partition, Spmc, mpidr, println};
 
@@ -26,6 +26,17 @@ impl Partition for Echo {
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
         self.protocol.answer(spmc, mpidr(), request)
     }
+
+    fn framework_message(
+        &self,
+        _spmc: &Spmc<'_>,
+        message: FrameworkMessage,
+        _request: &DirectMessage,
+    ) -> [u64; 5] {
+        self.protocol.lifecycle.framework_message(message);
+        [0; 5]
+    }
+
     fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {
         self.protocol.interrupts.handle(intid, delivery);
     }

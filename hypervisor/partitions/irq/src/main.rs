@@ -5,8 +5,8 @@
 
 mod alarm;
 
-use tantalum_ffa::DirectMessage;
 use tantalum_ffa::notification::PendingNotifications;
+use tantalum_ffa::{DirectMessage, FrameworkMessage};
 use tantalum_protocol::interrupt::command::ARM_ALARM;
 use tantalum_protocol::{Protocol, result};
 use tantalum_sdk::{Boot, CallError, Delivery, Line, Partition, Spmc, mpidr, println};
@@ -45,6 +45,16 @@ impl Partition for Irq {
             }
             _ => self.protocol.answer(spmc, mpidr(), request),
         }
+    }
+
+    fn framework_message(
+        &self,
+        _spmc: &Spmc<'_>,
+        message: FrameworkMessage,
+        _request: &DirectMessage,
+    ) -> [u64; 5] {
+        self.protocol.lifecycle.framework_message(message);
+        [0; 5]
     }
 
     fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {

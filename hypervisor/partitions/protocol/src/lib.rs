@@ -15,6 +15,7 @@ use tantalum_sdk::{CallError, Spmc};
 use tantalum_types::{CallRegisters, EndpointId};
 
 pub mod interrupt;
+pub mod lifecycle;
 pub mod memory;
 pub mod notify;
 pub mod resident;
@@ -59,6 +60,8 @@ pub struct Protocol {
     pub notifications: notify::Notifications,
     /// What interrupts have done.
     pub interrupts: interrupt::Interrupts,
+    /// What tells one life from the next.
+    pub lifecycle: lifecycle::Lifecycle,
 }
 
 impl Protocol {
@@ -71,6 +74,7 @@ impl Protocol {
             memory: memory::Memory::new(),
             notifications: notify::Notifications::new(),
             interrupts: interrupt::Interrupts::new(),
+            lifecycle: lifecycle::Lifecycle::new(),
         }
     }
 
@@ -99,6 +103,7 @@ impl Protocol {
             .map(Ok)
             .or_else(|| self.notifications.answer(spmc, request))
             .or_else(|| self.interrupts.answer(spmc, request))
+            .or_else(|| self.lifecycle.answer(spmc, request))
     }
 
     fn exchange(&self, [value, ..]: [u64; 4]) -> [u64; 5] {

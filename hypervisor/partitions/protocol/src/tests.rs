@@ -40,6 +40,7 @@ impl Conduit for FakeSpmc<'_> {
                     _ => answer::error(Status::InvalidParameters),
                 }
             }
+            Ok(Call::Yield { .. }) => answer::success(),
             Ok(_) => answer::error(Status::Denied),
             Err(error) => answer::error(error.status()),
         }
@@ -162,4 +163,47 @@ fn a_chain_holds_registers_and_a_missing_hop_is_named() {
     assert_eq!(hold(0), [result::OK, 0, 1, 0, 0]);
     assert_eq!(hold(0x8001_8002), [result::OK, 0, 1, 0, 0]);
     assert_eq!(hold(0x8009), [result::REFUSED, Status::InvalidParameters.to_raw().into(), 0, 0, 0]);
+}
+
+#[test]
+fn a_life_is_told_from_the_next_by_its_mark() {
+    use lifecycle::command::{LIFE, LOOP, YIELD};
+    assert_ne!(LIFE, LOOP);
+    let machine = Machine::new();
+    let ask = |word, value| machine.send(0x8001, Width::Bits64, [word, value, 0, 0, 0]);
+    assert_eq!(ask(LIFE, 7), [result::OK, 1, lifecycle::FIRST_MARK, 0, 0]);
+    assert_eq!(ask(LIFE, 8), [result::OK, 2, 7, 0, 0]);
+    let framework_message = |message| machine.partitions[0].lifecycle.framework_message(message);
+    framework_message(tantalum_ffa::FrameworkMessage::PsciRequest);
+    framework_message(tantalum_ffa::FrameworkMessage::VmCreated);
+    assert_eq!(ask(LIFE, 9), [result::OK, 3, 8, 1, 0]);
+    assert_eq!(ask(YIELD, 3), [result::OK, 3, 0, 0, 0]);
+    assert_eq!(ask(YIELD, 0), [result::OK, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_command_is_passed_on_with_its_error() {
+    use lifecycle::command::{FORWARD, LIFE};
+    let machine = Machine::new();
+    let forward = |to| machine.send(0x8003, Width::Bits64, [FORWARD, to, LIFE, 7, 0]);
+    assert_eq!(forward(0x8001), [result::OK, 0, result::OK, 1, lifecycle::FIRST_MARK]);
+    let invalid = Status::InvalidParameters.to_raw().into();
+    assert_eq!(forward(0x8009), [result::OK, invalid, 0, 0, 0]);
+}
+
+#[test]
+fn only_known_ways_to_fail_are_tried() {
+    use lifecycle::{FAILURES, Failure};
+    for way in 0..FAILURES {
+        assert!(Failure::from_raw(way).is_some());
+    }
+    assert_eq!(Failure::from_raw(FAILURES), None);
+    let answer = Machine::new().send(0x8001, Width::Bits64, [lifecycle::command::FAIL, 99, 0, 0, 0]);
+    assert_eq!(answer, [result::UNEXPECTED, 99, 0, 0, 0]);
+}
+
+#[test]
+#[should_panic(expected = "the partition was asked to")]
+fn a_partition_panics_when_asked() {
+    Machine::new().send(0x8001, Width::Bits64, [lifecycle::command::FAIL, 4, 0, 0, 0]);
 }

@@ -30,13 +30,26 @@ pub struct Held {
     pub turns: u64,
 }
 
-pub use imp::{arm_timer, counter, hold, hold_call, interruptible, timer};
+/// Names what a partition can do that it may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// It reads an address that is not its own.
+    Read,
+    /// It jumps to one.
+    Jump,
+    /// It uses a register that is kept from partitions.
+    Register,
+    /// It executes no instruction, which its own exception handler reports before it gives up.
+    Undefined,
+}
+
+pub use imp::{arm_timer, counter, hold, hold_call, interruptible, offend, timer};
 
 #[cfg(target_os = "none")]
 mod imp {
     use core::arch::asm;
 
-    use super::{AtomicU32, CallRegisters, Held, Spmc, Timer};
+    use super::{AtomicU32, CallRegisters, Held, Offence, Spmc, Timer};
 
     unsafe extern "C" {
         fn tantalum_sdk_hold(seed: u64, deadline: u64, stop: *const u32, turns: *mut u64) -> u64;
@@ -51,6 +64,38 @@ mod imp {
         // SAFETY: what is masked comes later.
         unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
         result
+    }
+
+    /// Does what a partition may not. It does not come back from that.
+    pub fn offend(offence: Offence) {
+        // Stage 1 is turned off where it would be in the way: the fault is to be the SPMC's to see.
+        // SAFETY: nothing of the partition runs on this execution context afterwards.
+        unsafe {
+            match offence {
+                Offence::Read => asm!(
+                    "msr daifset, #15",
+                    "mrs x9, sctlr_el1",
+                    "bic x9, x9, #1",
+                    "msr sctlr_el1, x9",
+                    "isb",
+                    "mov x9, #0x1000",
+                    "ldr x9, [x9]",
+                    out("x9") _
+                ),
+                Offence::Jump => asm!(
+                    "msr daifset, #15",
+                    "mrs x9, sctlr_el1",
+                    "bic x9, x9, #1",
+                    "msr sctlr_el1, x9",
+                    "isb",
+                    "mov x9, #0x2000",
+                    "br x9",
+                    out("x9") _
+                ),
+                Offence::Register => asm!("msr actlr_el1, xzr"),
+                Offence::Undefined => asm!("udf #0"),
+            }
+        }
     }
 
     /// Returns the count of the system counter.
@@ -120,9 +165,12 @@ mod imp {
 mod imp {
     use core::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{AtomicU32, CallRegisters, Held, Spmc, Timer};
+    use super::{AtomicU32, CallRegisters, Held, Offence, Spmc, Timer};
 
     static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+    /// Does nothing: there is nobody who could stop the partition.
+    pub fn offend(_offence: Offence) {}
 
     /// Runs `work`.
     pub fn interruptible<T>(work: impl FnOnce() -> T) -> T {
