@@ -60,6 +60,45 @@ extern const struct partition partitions[PARTITION_COUNT];
 #define RESULT_HOP_REFUSED	2
 
 /*
+ * Memory. A handle names it, or MEMORY_OWN the spare pages of the partition; places
+ * in it are counted from its beginning. x4 of the answer is 0 or an error code.
+ */
+#define MEMORY_OWN	U64_MAX
+/*
+ * x4 = handle; x5 = sender, attributes << 16; x6 = flags; x7 = permissions,
+ * permissions and id of another receiver << 8 and << 16, bit 32: that one comes
+ * first, tag << 48 -> x5 = pages, ranges << 32; x6 = attributes, permissions << 16,
+ * records << 24; x7 = flags, tag << 32
+ */
+#define CMD_RETRIEVE	0x54410100
+/* x4 = handle, x5 = flags */
+#define CMD_RELINQUISH	0x54410101
+/* x4 = handle, x5 = byte -> x5 = word there */
+#define CMD_READ	0x54410102
+/* x4 = handle, x5 = byte, x6 = word to write there */
+#define CMD_WRITE	0x54410103
+/* x4 = handle, x5 = first page, x6 = how many, x7 = seed of the pattern */
+#define CMD_FILL	0x54410104
+/* x4 = handle, x5 = first page, x6 = how many -> x5 = checksum */
+#define CMD_CHECKSUM	0x54410105
+/*
+ * x4 = kind, first spare page << 8, how many << 16, attributes << 32; x5 = receiver,
+ * permissions << 16, a second one << 32 and << 48; x6 = flags; x7 = tag -> x5 = handle
+ */
+#define CMD_SEND	0x54410106
+#define SEND_SHARE	1
+#define SEND_LEND	2
+#define SEND_DONATE	3
+/* x4 = handle, x5 = flags */
+#define CMD_RECLAIM	0x54410107
+/* x4 = address, x5 = TOUCH_*, x6 = word to write -> x5 = word that was read */
+#define CMD_TOUCH	0x54410108
+#define TOUCH_WRITE	BIT(0)
+#define TOUCH_NS	BIT(1)
+/* x4 = number of a spare page -> x5 = its address */
+#define CMD_SPARE_PAGE	0x54410109
+
+/*
  * Notifications and indirect messages. Two endpoints are in one word as w1 has
  * them: see ffa_route. Answers have 0 or an error code in x4.
  */

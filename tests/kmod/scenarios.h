@@ -24,6 +24,22 @@ void direct_refused(void);
 void relay_chain(void);
 void relay_depth_3(void);
 
+/* memory_host.c */
+void share_reclaim(void);
+void lend_reclaim(void);
+void share_fragmented(void);
+void reclaim_while_retrieved(void);
+
+/* memory_refused.c */
+void share_malformed(void);
+void share_page_twice(void);
+
+/* memory_sp.c */
+void sp_share(void);
+void sp_lend(void);
+void sp_donate(void);
+void sp_share_multi(void);
+
 /* notify.c */
 void notify_host(void);
 void notify_sp(void);

@@ -216,7 +216,7 @@ fn while_it_listens_a_partition_can_only_answer() {
         .boot();
     assert_eq!(off(&sim, 1), 0);
     let (denied, invalid) = (Status::Denied.code(), Status::InvalidParameters.code());
-    assert_eq!(*notes.lock().unwrap(), [denied, denied, denied, denied, denied, denied, invalid]);
+    assert_eq!(*notes.lock().unwrap(), [denied, denied, denied, denied, denied, invalid, invalid]);
 }
 
 #[test]

@@ -366,3 +366,208 @@ fn fill(page: u64, words: &PageWords, seed: u64) {
         word.store(pattern(seed, index), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, VecDeque};
+    use tantalum_ffa::memory::{DataAccess, Layout, encode_constituents};
+    use tantalum_ffa::{Call, Status, answer};
+    use tantalum_sdk::{BUFFER_SIZE, Buffers, Conduit, Memory as Access};
+    use tantalum_types::CallRegisters;
+
+    const OWN_ID: EndpointId = EndpointId::new(0x8001);
+    const LENDER: EndpointId = EndpointId::new(0x8003);
+    const HANDLE: u64 = 0x77;
+
+    /// Has two spare pages at 0x1000 and 0x2000, and every Non-secure page; answers calls as it was told to.
+    #[derive(Default)]
+    struct Fake {
+        buffers: Buffers,
+        answers: RefCell<VecDeque<CallRegisters>>,
+        calls: RefCell<Vec<Call>>,
+        pages: RefCell<BTreeMap<(u64, bool), &'static PageWords>>,
+    }
+
+    impl Conduit for Fake {
+        fn call(&self, registers: &CallRegisters) -> CallRegisters {
+            match Call::decode(registers).unwrap() {
+                Call::RxtxMap { .. } | Call::RxRelease { .. } => answer::success(),
+                call => {
+                    self.calls.borrow_mut().push(call);
+                    self.answers.borrow_mut().pop_front().expect("no answer is prepared")
+                }
+            }
+        }
+
+        fn memory(&self) -> Option<&dyn Access> {
+            Some(self)
+        }
+    }
+
+    impl Access for Fake {
+        fn buffers(&self) -> &Buffers {
+            &self.buffers
+        }
+
+        fn spare_page(&self, index: usize) -> Option<u64> {
+            [0x1000, 0x2000].get(index).copied()
+        }
+
+        fn with_page(&self, address: u64, space: AddressSpace, work: &mut dyn FnMut(&PageWords)) -> bool {
+            assert_eq!(address % 4096, 0);
+            let key = (address, space == AddressSpace::NonSecure);
+            let page = *self.pages.borrow_mut().entry(key).or_insert_with(|| {
+                Box::leak(Box::new([const { core::sync::atomic::AtomicU64::new(0) }; WORDS_PER_PAGE]))
+            });
+            work(page);
+            true
+        }
+    }
+
+    impl Fake {
+        fn answering(answers: impl IntoIterator<Item = CallRegisters>) -> Self {
+            Self { answers: RefCell::new(answers.into_iter().collect()), ..Self::default() }
+        }
+
+        fn ask(&self, memory: &Memory, words: [u64; 5]) -> [u64; 5] {
+            memory.answer(&Spmc::new(self), OWN_ID, words).unwrap()
+        }
+
+        fn tx(&self) -> [u8; BUFFER_SIZE] {
+            let mut bytes = [0; BUFFER_SIZE];
+            self.buffers.take(&Spmc::new(self)).unwrap().tx().read(&mut bytes);
+            bytes
+        }
+
+        /// Puts a description of borrowed Non-secure memory into the RX buffer: 2 pages at 0x9000, 1 at 0x5000.
+        fn describe(&self) -> CallRegisters {
+            let transaction = Transaction {
+                sender: LENDER,
+                attributes: MemoryAttributes { non_secure: true, ..MemoryAttributes::NORMAL },
+                flags: TransactionKind::Share.flags(),
+                handle: Handle::new(HANDLE),
+                tag: 0x1234_5678_9abc_def0,
+                receivers: List::of_one(Receiver::new(OWN_ID, Permissions::READ_WRITE)),
+                composite: Some(Composite { total_pages: 3, range_count: 2 }),
+            };
+            let mut bytes = [0; BUFFER_SIZE];
+            let start = transaction.encode(Layout::V1_1, &mut bytes).unwrap();
+            let ranges = [(0x9000, 2), (0x5000, 1)];
+            let mut ranges =
+                ranges.map(|(address, page_count)| Constituent { address, page_count }).into_iter();
+            let length = start + encode_constituents(&mut ranges, &mut bytes[start..]);
+            // The fake writes what the SPMC would; to this side the buffer is only read.
+            let buffers = self.buffers.take(&Spmc::new(self)).unwrap();
+            buffers.rx().write(&bytes[..length]);
+            let length = u32::try_from(length).unwrap();
+            Call::MemRetrieveResponse { total_length: length, fragment_length: length }.encode()
+        }
+    }
+
+    const fn code(status: Status) -> u64 {
+        status.to_raw() as u64
+    }
+
+    #[test]
+    fn words_that_are_no_commands_are_left_to_others() {
+        let fake = Fake::default();
+        for word in [0, 0x5441_00ff, 0x5441_010a, 0x5441_0200] {
+            assert_eq!(Memory::new().answer(&Spmc::new(&fake), OWN_ID, [word, 1, 2, 3, 4]), None);
+        }
+    }
+
+    #[test]
+    fn own_pages_are_read_and_written() {
+        let (fake, memory) = (Fake::default(), Memory::new());
+        assert_eq!(fake.ask(&memory, [command::SPARE_PAGE, 1, 0, 0, 0]), [0, 0, 0x2000, 0, 0]);
+        assert_eq!(fake.ask(&memory, [command::SPARE_PAGE, 2, 0, 0, 0]), [NOT_THERE, 0, 0, 0, 0]);
+        assert_eq!(fake.ask(&memory, [command::FILL, OWN, 0, 2, 7]), [0; 5]);
+        assert_eq!(fake.ask(&memory, [command::READ, OWN, 4096 + 24, 0, 0]), [0, 0, pattern(7, 515), 0, 0]);
+        assert_eq!(fake.ask(&memory, [command::WRITE, OWN, 4096 + 24, 99, 0]), [0; 5]);
+        assert_eq!(fake.ask(&memory, [command::TOUCH, 0x2018, 0, 0, 0]), [0, 0, 99, 0, 0]);
+        assert_eq!(fake.ask(&memory, [command::TOUCH, 0x2018, 1, 98, 0]), [0; 5]);
+        assert_eq!(fake.ask(&memory, [command::TOUCH, 0x2018, 2, 0, 0]), [0; 5], "in the other space");
+        let words = (0..512).map(|index| if index == 3 { 98 } else { pattern(7, 512 + index) });
+        let sum = words.fold(0, checksum);
+        assert_eq!(fake.ask(&memory, [command::CHECKSUM, OWN, 1, 1, 0]), [0, 0, sum, 0, 0]);
+        assert_eq!(fake.ask(&memory, [command::CHECKSUM, OWN, 1, 2, 0]), [NOT_THERE, 0, 0, 0, 0]);
+        assert_eq!(fake.ask(&memory, [command::READ, HANDLE, 0, 0, 0]), [NOT_THERE, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn borrowed_memory_is_in_its_own_order_and_space() {
+        let fake = Fake::default();
+        let memory = Memory::new();
+        let response = fake.describe();
+        fake.answers.borrow_mut().extend([response, answer::success()]);
+        let wish = 0x0042_0000_0000_0000 | u64::from(Permissions::READ_WRITE.encode());
+        let retrieve = [command::RETRIEVE, HANDLE, 0x2f << 16 | 0x8003, 8, wish];
+        let told = [0, 0, 2 << 32 | 3, 1 << 24 | 2 << 16 | 0x6f, 0x9abc_def0 << 32 | 8];
+        assert_eq!(fake.ask(&memory, retrieve), told);
+        let tx = fake.tx();
+        let request = Transaction::decode(Layout::V1_1, &tx[..64]).unwrap().transaction;
+        assert_eq!((request.sender, request.tag, request.handle.raw()), (LENDER, 0x42, HANDLE));
+        assert_eq!(request.flags, TransactionKind::Share.flags());
+        assert_eq!(request.receivers.as_slice(), [Receiver::new(OWN_ID, Permissions::READ_WRITE)]);
+
+        // The third page is the one at 0x5000.
+        assert_eq!(fake.ask(&memory, [command::WRITE, HANDLE, 2 * 4096 + 8, 5, 0]), [0; 5]);
+        assert_eq!(fake.ask(&memory, [command::TOUCH, 0x5008, 2, 0, 0]), [0, 0, 5, 0, 0]);
+        assert_eq!(fake.ask(&memory, [command::TOUCH, 0x5008, 0, 0, 0]), [0; 5]);
+        assert_eq!(fake.ask(&memory, [command::READ, HANDLE, 3 * 4096, 0, 0]), [NOT_THERE, 0, 0, 0, 0]);
+
+        assert_eq!(fake.ask(&memory, [command::RELINQUISH, HANDLE, 1, 0, 0]), [0; 5]);
+        let relinquished = Relinquish::decode(&fake.tx()).unwrap();
+        assert_eq!(relinquished.endpoints.as_slice(), [OWN_ID]);
+        assert_eq!(relinquished.flags, RelinquishFlags::ZERO_MEMORY);
+        assert_eq!(fake.ask(&memory, [command::READ, HANDLE, 0, 0, 0]), [NOT_THERE, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn another_borrower_is_named_where_it_belongs() {
+        for (first, ids) in [(0, [0x8001, 0x8002]), (1, [0x8002, 0x8001])] {
+            let fake = Fake::answering([answer::error(Status::Denied)]);
+            let wish = first << 32 | 0x8002 << 16 | 1 << 8 | 2;
+            let retrieve = [command::RETRIEVE, HANDLE, 0x2f << 16 | 0x8003, 8, wish];
+            assert_eq!(fake.ask(&Memory::new(), retrieve), [0, code(Status::Denied), 0, 0, 0]);
+            let tx = fake.tx();
+            let request = Transaction::decode(Layout::V1_1, &tx[..80]).unwrap().transaction;
+            assert!(request.receivers.iter().map(|receiver| receiver.endpoint.raw()).eq(ids));
+            let other = request.receivers.iter().find(|receiver| receiver.endpoint.raw() == 0x8002).unwrap();
+            assert_eq!(other.permissions.data, DataAccess::ReadOnly);
+        }
+    }
+
+    #[test]
+    fn pages_are_given_as_they_were_asked_for() {
+        for (number, kind) in (1..).zip(TransactionKind::ALL) {
+            let fake =
+                Fake::answering([answer::success32([0x77, 1, 0, 0, 0, 0]), answer::error(Status::Busy)]);
+            let memory = Memory::new();
+            let pages = 0x2f << 32 | 2 << 16 | number;
+            let to = 1 << 48 | 0x8003 << 32 | 2 << 16 | 0x8002;
+            assert_eq!(fake.ask(&memory, [command::SEND, pages, to, 1, 9]), [0, 0, 0x1_0000_0077, 0, 0]);
+            let tx = fake.tx();
+            let sent = Transaction::decode(Layout::V1_1, &tx[..128]).unwrap();
+            let receivers: Vec<_> =
+                sent.transaction.receivers.iter().map(|to| (to.endpoint.raw(), to.permissions)).collect();
+            assert_eq!(receivers, [(0x8002, Permissions::READ_WRITE), (0x8003, Permissions::READ_ONLY)]);
+            assert_eq!((sent.transaction.tag, sent.transaction.sender), (9, OWN_ID));
+            let right = match (kind, fake.calls.borrow()[0]) {
+                (TransactionKind::Share, Call::MemShare(_))
+                | (TransactionKind::Lend, Call::MemLend(_))
+                | (TransactionKind::Donate, Call::MemDonate(_)) => true,
+                _ => false,
+            };
+            assert!(right, "{kind:?}");
+            assert_eq!(fake.ask(&memory, [command::RECLAIM, 5, 1, 0, 0]), [0, code(Status::Busy), 0, 0, 0]);
+            assert_eq!(fake.calls.borrow()[1], Call::MemReclaim { handle: 5, flags: 1 });
+            // Not a kind, and not that many pages.
+            for pages in [4, 1 | 3 << 16, 1 | 2 << 8 | 1 << 16] {
+                assert_eq!(fake.ask(&memory, [command::SEND, pages, to, 0, 0]), [NOT_THERE, 0, 0, 0, 0]);
+            }
+        }
+    }
+}

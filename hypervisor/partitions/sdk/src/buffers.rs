@@ -59,6 +59,18 @@ impl Buffers {
         }
     }
 
+    /// Returns the buffer that the SPMC reads, to a fake of it.
+    #[cfg(test)]
+    pub(crate) const fn tx(&self) -> &Buffer {
+        &self.tx
+    }
+
+    /// Returns the buffer that the SPMC writes, to a fake of it.
+    #[cfg(test)]
+    pub(crate) const fn rx(&self) -> &Buffer {
+        &self.rx
+    }
+
     /// Takes the buffers, waiting for another execution context that has them, and tells the SPMC about them if
     /// it does not know yet.
     ///

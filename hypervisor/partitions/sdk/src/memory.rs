@@ -197,3 +197,230 @@ fn fragment(bytes: &[u8], length: u32) -> Result<&[u8], DescriptorError> {
     let length = usize::try_from(length).map_err(|_| DescriptorError::TooLong)?;
     bytes.get(..length).ok_or(DescriptorError::TooLong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spmc::Conduit;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use tantalum_ffa::answer;
+    use tantalum_ffa::memory::{
+        Composite, List, MemoryAttributes, Permissions, Receiver, RelinquishFlags, TransactionFlags,
+    };
+    use tantalum_types::CallRegisters;
+
+    const HANDLE: Handle = Handle::new(0x12_3456_789a);
+
+    /// Answers each call as it was told to, after writing the RX buffer, and keeps what was in the TX buffer.
+    struct Fake {
+        buffers: Buffers,
+        answers: RefCell<VecDeque<(CallRegisters, Vec<u8>)>>,
+        calls: RefCell<Vec<(Call, Vec<u8>)>>,
+    }
+
+    impl Fake {
+        fn new(answers: impl IntoIterator<Item = (CallRegisters, Vec<u8>)>) -> Self {
+            // The buffers are mapped first.
+            let answers = [(answer::success(), Vec::new())].into_iter().chain(answers).collect();
+            Self { buffers: Buffers::new(), answers: RefCell::new(answers), calls: RefCell::default() }
+        }
+
+        fn made(&self) -> Vec<(Call, Vec<u8>)> {
+            assert!(self.answers.borrow().is_empty(), "fewer calls than answers");
+            let mut calls = self.calls.borrow().clone();
+            let (map, _) = calls.remove(0);
+            assert!(
+                matches!(map, Call::RxtxMap { page_count: 1, tx, rx, .. } if tx % 4096 == 0 && rx % 4096 == 0)
+            );
+            calls
+        }
+    }
+
+    impl Conduit for Fake {
+        fn call(&self, registers: &CallRegisters) -> CallRegisters {
+            let mut tx = vec![0; BUFFER_SIZE];
+            self.buffers.tx().read(&mut tx);
+            self.calls.borrow_mut().push((Call::decode(registers).unwrap(), tx));
+            let (answer, rx) = self.answers.borrow_mut().pop_front().expect("no answer is prepared");
+            self.buffers.rx().write(&rx);
+            answer
+        }
+
+        fn memory(&self) -> Option<&dyn Memory> {
+            Some(self)
+        }
+    }
+
+    impl Memory for Fake {
+        fn buffers(&self) -> &Buffers {
+            &self.buffers
+        }
+
+        fn spare_page(&self, _index: usize) -> Option<u64> {
+            None
+        }
+
+        fn with_page(&self, _: u64, _: AddressSpace, _: &mut dyn FnMut(&PageWords)) -> bool {
+            false
+        }
+    }
+
+    fn ranges(count: u32) -> Vec<Constituent> {
+        (0..count).map(|n| Constituent { address: u64::from(n) << 13, page_count: 1 }).collect()
+    }
+
+    fn transaction(count: Option<u32>) -> Transaction {
+        Transaction {
+            sender: EndpointId::new(0x8003),
+            attributes: MemoryAttributes::NORMAL,
+            flags: TransactionFlags::empty(),
+            handle: HANDLE,
+            tag: 9,
+            receivers: List::of_one(Receiver::new(EndpointId::new(0x8001), Permissions::READ_WRITE)),
+            composite: count.map(|range_count| Composite { total_pages: range_count, range_count }),
+        }
+    }
+
+    /// Answers with a descriptor of `count` ranges, `first` of them in the first fragment and the others in
+    /// fragments of 256.
+    fn response(count: u32, first: u32) -> Vec<(CallRegisters, Vec<u8>)> {
+        let transaction = transaction(Some(count));
+        let total_length = transaction.total_length(LAYOUT).unwrap();
+        let mut bytes = vec![0; 1 << 16];
+        let head = transaction.encode(LAYOUT, &mut bytes).unwrap();
+        encode_constituents(&mut ranges(count).into_iter(), &mut bytes[head..]);
+        let mut at = head + 16 * usize::try_from(first).unwrap();
+        let fragment_length = u32::try_from(at).unwrap();
+        let mut answers = vec![(
+            Call::MemRetrieveResponse { total_length, fragment_length }.encode(),
+            bytes[..at].to_vec(),
+        )];
+        while at < usize::try_from(total_length).unwrap() {
+            let length = 4096.min(usize::try_from(total_length).unwrap() - at);
+            let call = Call::MemFragTx {
+                handle: HANDLE.raw(),
+                length: u32::try_from(length).unwrap(),
+                endpoint: EndpointId::new(0),
+            };
+            answers.push((answer::success(), Vec::new()));
+            answers.push((call.encode(), bytes[at..at + length].to_vec()));
+            at += length;
+        }
+        answers.push((answer::success(), Vec::new()));
+        answers
+    }
+
+    #[test]
+    fn what_is_sent_is_described_in_the_tx_buffer() {
+        let [low, high] = HANDLE.to_words();
+        for kind in TransactionKind::ALL {
+            let fake = Fake::new([(answer::success32([low, high, 0, 0, 0, 0]), Vec::new())]);
+            let sent = Transaction { handle: Handle::NONE, ..transaction(Some(3)) };
+            assert_eq!(Spmc::new(&fake).send_memory(kind, &sent, &ranges(3)), Ok(HANDLE));
+            let made = fake.made();
+            let [(call, tx)] = made.as_slice() else { panic!("{made:?}") };
+            let described = match (kind, call) {
+                (TransactionKind::Share, Call::MemShare(described))
+                | (TransactionKind::Lend, Call::MemLend(described))
+                | (TransactionKind::Donate, Call::MemDonate(described)) => described,
+                _ => panic!("{call:?}"),
+            };
+            assert_eq!((described.total_length, described.fragment_length), (128, 128));
+            let decoded = Transaction::decode(LAYOUT, &tx[..128]).unwrap();
+            assert_eq!(decoded.transaction, sent);
+            let read: Result<Vec<_>, _> = Constituents::new(decoded.constituents).unwrap().collect();
+            assert_eq!(read, Ok(ranges(3)));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_sent() {
+        let fake = Fake::new([]);
+        let sent =
+            Spmc::new(&fake).send_memory(TransactionKind::Share, &transaction(Some(300)), &ranges(300));
+        assert_eq!(sent, Err(DescriptorError::BufferTooSmall.into()));
+        assert_eq!(fake.made(), []);
+    }
+
+    #[test]
+    fn what_is_retrieved_may_come_in_fragments() {
+        for (count, first) in [(1, 1), (251, 251), (252, 251), (640, 251), (5, 0), (600, 1)] {
+            let fake = Fake::new(response(count, first));
+            let mut read = Vec::new();
+            let answer = Spmc::new(&fake).retrieve_memory(&transaction(None), &mut |range| read.push(range));
+            assert_eq!(answer, Ok(transaction(Some(count))));
+            assert_eq!(read, ranges(count));
+            // The buffer is given back after each fragment, and each asks for what was not there yet.
+            let mut told = 80 + 16 * first;
+            let made = fake.made();
+            let (request, tx) = &made[0];
+            assert!(matches!(request, Call::MemRetrieveRequest(request) if request.total_length == 64));
+            assert_eq!(Transaction::decode(LAYOUT, &tx[..64]).unwrap().transaction, transaction(None));
+            for (index, (call, _)) in made.iter().enumerate().skip(1) {
+                if index % 2 == 1 {
+                    assert!(matches!(call, Call::RxRelease { .. }));
+                } else {
+                    let endpoint = EndpointId::new(0);
+                    assert_eq!(*call, Call::MemFragRx { handle: HANDLE.raw(), offset: told, endpoint });
+                    told += 4096;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_sense_is_an_error() {
+        // Longer than the buffer; no descriptor; a fragment of nothing, which would never end.
+        let long = Call::MemRetrieveResponse { total_length: 5000, fragment_length: 5000 }.encode();
+        let none = Call::MemRetrieveResponse { total_length: 64, fragment_length: 64 }.encode();
+        let mut empty = response(2, 1);
+        empty[2].0 =
+            Call::MemFragTx { handle: HANDLE.raw(), length: 0, endpoint: EndpointId::new(0) }.encode();
+        empty.truncate(3);
+        for answers in [
+            vec![(long, Vec::new()), (answer::success(), Vec::new())],
+            vec![(none, vec![0xff; 64]), (answer::success(), Vec::new())],
+            empty,
+        ] {
+            let fake = Fake::new(answers);
+            let answer = Spmc::new(&fake).retrieve_memory(&transaction(None), &mut |_| ());
+            assert!(answer.is_err());
+            fake.made();
+        }
+    }
+
+    #[test]
+    fn refusals_are_passed_on_and_the_buffers_are_free_again() {
+        let refused = || (answer::error(Status::Denied), Vec::new());
+        let fake = Fake::new([refused(), refused(), refused(), refused()]);
+        let spmc = Spmc::new(&fake);
+        let denied = MemoryError::Call(CallError::Refused(Status::Denied));
+        assert_eq!(denied.status(), Some(Status::Denied));
+        let own = EndpointId::new(0x8001);
+        let relinquish =
+            Relinquish { handle: HANDLE, flags: RelinquishFlags::ZERO_MEMORY, endpoints: List::of_one(own) };
+        assert_eq!(spmc.retrieve_memory(&transaction(None), &mut |_| ()), Err(denied));
+        let sent = spmc.send_memory(TransactionKind::Lend, &transaction(Some(1)), &ranges(1));
+        assert_eq!(sent, Err(denied));
+        assert_eq!(spmc.relinquish_memory(&relinquish), Err(denied));
+        assert_eq!(spmc.reclaim_memory(HANDLE, ReclaimFlags::ZERO_MEMORY), Err(denied));
+        let made = fake.made();
+        let (call, tx) = &made[2];
+        assert_eq!(*call, Call::MemRelinquish);
+        assert_eq!(Relinquish::decode(tx), Ok(relinquish));
+        assert_eq!(made[3].0, Call::MemReclaim { handle: HANDLE.raw(), flags: 1 });
+    }
+
+    #[test]
+    fn without_memory_nothing_is_asked() {
+        struct Bare;
+        impl Conduit for Bare {
+            fn call(&self, _: &CallRegisters) -> CallRegisters {
+                panic!("a call");
+            }
+        }
+        let spmc = Spmc::new(&Bare);
+        assert_eq!(spmc.retrieve_memory(&transaction(None), &mut |_| ()), Err(MemoryError::NoAccess));
+    }
+}
