@@ -15,7 +15,7 @@ let
     builtins.genList (i: first // {
       name = "p${toString i}";
       uuid = "00000000-0000-0000-0000-00000000000${toString i}";
-      loadAddress = "0x0e${builtins.substring (i + 2) 1 "0123456789abcdef"}00000";
+      loadAddress = "0x0e${builtins.substring (i + 3) 1 "0123456789abcdef"}00000";
     }) count
   );
   lines = text: builtins.filter builtins.isString (builtins.split "\n" text);

@@ -11,6 +11,7 @@
     clippy::cast_possible_truncation
 )]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
@@ -1050,4 +1051,90 @@ fn an_interrupt_of_group_0_is_el3s() {
     }));
     assert_eq!(payload(sim.ask(0, request(FIRST, PAYLOAD))), PAYLOAD);
     assert_eq!(noted(&log), ["ffff@0 handles it", "8001@0 goes on"]);
+}
+
+#[test]
+fn a_private_interrupt_is_set_up_where_it_comes_though_its_owner_begins_anew_elsewhere() {
+    let log = Log::default();
+    let script = owner(FIRST, &[24], &log, |guest, _| guest.fault());
+    let sim = machine()
+        .partition_with("owner", [script], |manifest| {
+            manifest.set("abort-action", 2_u32);
+            owns(0, &[(24, PRIVATE_EDGE)])(manifest);
+        })
+        .boot();
+    assert_eq!(sim.refusal(2, request(FIRST, PAYLOAD)), Status::Aborted);
+    assert_eq!(kicked(&sim), [0]);
+    sim.machine().raise(cpu(0), 24);
+    sim.idle(0);
+    assert_eq!(noted(&log), ["8001@0 24", "8001@0 told 24"]);
+}
+
+// --- Many processing elements at once
+
+#[test]
+fn four_processing_elements_at_once_lose_none_and_double_none() {
+    const ROUNDS: usize = 150;
+    let handled: Arc<[AtomicUsize; CPUS]> = Arc::default();
+    let count = handled.clone();
+    let one = guest(move |guest| {
+        for intid in 40..44 {
+            assert_eq!(guest.paravirtual(ENABLE, [intid, 1, 0]), 0);
+        }
+        let count = count.clone();
+        guest.handle_interrupts(move |guest| {
+            loop {
+                let intid = guest.paravirtual(GET, [0; 3]);
+                if intid == NO_INTERRUPT {
+                    return;
+                }
+                assert_eq!(guest.paravirtual(DEACTIVATE, [intid, intid, 0]), 0);
+                count[intid as usize - 40].fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let mut news = guest.wait();
+        loop {
+            news = match news {
+                Call::DirectRequest(request) => guest.respond(&request, request.payload),
+                _ => guest.wait(),
+            };
+        }
+    });
+    let sim = machine()
+        .partition_with("one", [one], |manifest| {
+            let cells = (40..44).flat_map(|intid| [intid, EDGE]).flat_map(u32::to_be_bytes);
+            let targets = (0..4).flat_map(|cpu| [40 + cpu, 0, cpu]).flat_map(u32::to_be_bytes);
+            let device = region("device", DEVICE_BASE, 1, 3)
+                .with("interrupts", cells.collect::<Vec<u8>>())
+                .with("interrupts-target", targets.collect::<Vec<u8>>());
+            manifest.add(device_regions([device]));
+        })
+        .partition("many", contexts(SECOND, &[9], &Log::default()))
+        .boot();
+    std::thread::scope(|scope| {
+        for place in 0..CPUS {
+            let (sim, handled) = (&sim, &handled);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    assert_eq!(handled[place].load(Ordering::SeqCst), round, "of CPU {place}");
+                    sim.machine().raise(cpu(place), 40 + place as u32);
+                    while handled[place].load(Ordering::SeqCst) == round {
+                        sim.idle(place);
+                        match sim.ask(place, request(FIRST, PAYLOAD)) {
+                            Call::Error { status, .. } => assert_eq!(status, Status::Busy),
+                            answer => assert_eq!(payload(answer), PAYLOAD),
+                        }
+                        let next = [(place as u64 + 1) % CPUS as u64, 0, 0, 0, 0];
+                        payload(sim.ask(place, request(SECOND, next)));
+                    }
+                }
+            });
+        }
+    });
+    for place in 0..CPUS {
+        sim.idle(place);
+        let intid = 40 + place as u32;
+        assert_eq!(handled[place].load(Ordering::SeqCst), ROUNDS);
+        assert_eq!((ended(&sim, intid), sim.machine().is_active(cpu(place), intid)), (ROUNDS, false));
+    }
 }

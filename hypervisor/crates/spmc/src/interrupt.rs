@@ -17,7 +17,7 @@
 //!
 //! It stays active until the partition deactivates it, or waits again after it has got it.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use heapless::Vec;
 use tantalum_ffa::{Call, Status, Target, answer};
@@ -69,6 +69,11 @@ impl PartitionSet {
         self.0 |= 1_u8.wrapping_shl(u32::from(index.as_u16()));
     }
 
+    /// Returns the partitions of both sets.
+    const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Removes the first partition and returns it.
     pub(crate) fn take_first(&mut self) -> Option<PartitionIndex> {
         let first = PartitionIndex::all().find(|index| self.0 >> index.as_u16() & 1 != 0)?;
@@ -86,12 +91,19 @@ pub(crate) struct MachineInterrupts {
     online: AtomicU32,
     /// For each processing element a bit for each private interrupt that somebody elsewhere wants to end.
     ends: [AtomicU32; MAX_CPUS],
+    /// For each processing element a bit for each partition that has begun elsewhere and has private interrupts there.
+    begun: [AtomicU8; MAX_CPUS],
 }
 
 impl MachineInterrupts {
     /// Knows nothing yet.
     pub(crate) const fn new() -> Self {
-        Self { cpus: Vec::new(), online: AtomicU32::new(0), ends: [const { AtomicU32::new(0) }; MAX_CPUS] }
+        Self {
+            cpus: Vec::new(),
+            online: AtomicU32::new(0),
+            ends: [const { AtomicU32::new(0) }; MAX_CPUS],
+            begun: [const { AtomicU8::new(0) }; MAX_CPUS],
+        }
     }
 
     /// Returns the processing element with the MPIDR affinity `affinity`.
@@ -115,6 +127,18 @@ impl MachineInterrupts {
         if let Some(ends) = self.ends.get(cpu.get()) {
             ends.fetch_or(1_u32.wrapping_shl(intid), Ordering::Release);
         }
+    }
+
+    /// Asks `cpu` to set up the private interrupts of partition `index` when it is kicked.
+    fn ask_to_set_up(&self, cpu: CpuIndex, index: PartitionIndex) {
+        if let Some(begun) = self.begun.get(cpu.get()) {
+            begun.fetch_or(1_u8.wrapping_shl(u32::from(index.as_u16())), Ordering::Release);
+        }
+    }
+
+    /// Returns the partitions whose private interrupts `cpu` was asked to set up.
+    fn asked_to_set_up(&self, cpu: CpuIndex) -> PartitionSet {
+        PartitionSet(self.begun.get(cpu.get()).map_or(0, |begun| begun.swap(0, Ordering::Acquire)))
     }
 
     /// Yields the private interrupts that `cpu` was asked to end.
@@ -415,6 +439,7 @@ impl Spmc {
         for intid in self.machine.asked_to_end(cpu.index()) {
             platform.end_interrupt(cpu.index(), intid);
         }
+        cpu.to_configure = cpu.to_configure.union(self.machine.asked_to_set_up(cpu.index()));
         self.fire_timers(cpu, platform);
         for partition in self.live_partitions() {
             let Some(id) = partition.vcpu_on(cpu.index()) else { continue };
@@ -524,6 +549,9 @@ impl Spmc {
             let here = partition.is_multi_processor() || setting.target == cpu.index();
             if if owned.is_private() { here } else { begins } {
                 platform.configure_interrupt(cpu.index(), owned.intid, &setting);
+            } else if owned.is_private() && begins {
+                self.machine.ask_to_set_up(setting.target, partition.index());
+                platform.kick(setting.target);
             }
         }
     }

@@ -21,11 +21,11 @@
 //! | `regions` | the memory and devices that a manifest asks for |
 //! | `partition`, `vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
-//! Locks: the mailbox of an endpoint, all notifications, and an execution context. Nobody holds two of them at a
-//! time, with these exceptions: who copies from one mailbox into another holds both, taken in the order of the
-//! endpoints' ids; with a mailbox's lock held, that of the notifications may be taken; an execution context that
-//! logs holds its own lock while the machine takes the log's. Memory management takes a mailbox and then its own locks, in
-//! an order that `share` describes.
+//! Locks: the mailbox of an endpoint, all notifications, an execution context, and the setting of an interrupt.
+//! Nobody holds two of them at a time, with these exceptions: who copies from one mailbox into another holds both,
+//! taken in the order of the endpoints' ids; with a mailbox's lock held, that of the notifications may be taken; an
+//! execution context that logs holds its own lock while the machine takes the log's. Memory management takes a
+//! mailbox and then its own locks, in an order that `share` describes.
 
 #![no_std]
 #![forbid(unsafe_code)]
