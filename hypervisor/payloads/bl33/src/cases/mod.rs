@@ -1,0 +1,16 @@
+//! The cases, in the order in which they run: first those about the version, which the first other call freezes.
+
+#![forbid(unsafe_code)]
+
+mod direct;
+mod discovery;
+mod mailbox;
+mod refused;
+mod run;
+mod version;
+
+use crate::test::Case;
+
+/// Lists all cases.
+pub(crate) const ALL: &[&[Case]] =
+    &[version::CASES, discovery::CASES, mailbox::CASES, direct::CASES, run::CASES, refused::CASES];
