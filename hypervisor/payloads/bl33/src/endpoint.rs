@@ -3,9 +3,11 @@
 //! The partitions' own crate has them too (`partitions/protocol`), but is built on the SDK for partitions, which is
 //! not for the normal world.
 
-use tantalum_ffa::{Call, DirectMessage, Uuid, Width};
+use tantalum_ffa::function::{ERROR, SUCCESS_32};
+use tantalum_ffa::{Call, DirectMessage, PartitionInfo, PartitionProperties, Status, Uuid, Width};
 use tantalum_types::{CallRegisters, EndpointId};
 
+use crate::mailbox::Mailbox;
 use crate::test::{Answer, Test};
 
 /// Is the hypervisor of the normal world: this suite.
@@ -36,6 +38,17 @@ pub(crate) mod command {
     /// Passes the message on to the partitions named in x4, 16 bits each, the next one lowest: x5 is a value that
     /// comes back as one more, x6 counts hops, x7 collects the ids of those that were passed.
     pub(crate) const RELAY: u64 = 0x5441_0003;
+    /// Makes the call with w0 to w3 in x4 to x7: x4 to x7 are x0 to x3 of what comes back.
+    pub(crate) const RAW: u64 = 0x5441_0005;
+    /// Retrieves the memory x4. x5: bits 15:0 the sender, bits 31:16 the attributes; x6 the flags; x7 the
+    /// permissions. x4 is 0 or the error code.
+    pub(crate) const RETRIEVE: u64 = 0x5441_0100;
+    /// Gives the memory x4 back, with the flags x5: x4 is 0 or the error code.
+    pub(crate) const RELINQUISH: u64 = 0x5441_0101;
+    /// Reads the word at byte x5 of the memory x4: x5.
+    pub(crate) const READ: u64 = 0x5441_0102;
+    /// Writes x6 as the word at byte x5 of the memory x4.
+    pub(crate) const WRITE: u64 = 0x5441_0103;
 }
 
 /// Builds a direct request of this suite in the 64-bit form.
@@ -53,6 +66,48 @@ impl Test {
             answer = self.call(&Call::Run { target });
         }
         self.is_response(message, &answer)
+    }
+
+    /// Lets a partition make a call with w0 to w3, and returns w0 to w3 of what comes back to it.
+    #[track_caller]
+    pub(crate) fn lets(&self, partition: EndpointId, call: [u32; 4]) -> [u32; 4] {
+        let [w0, w1, w2, w3] = call.map(u64::from);
+        let [result, answer @ ..] = self.ask(&request(partition, [command::RAW, w0, w1, w2, w3]));
+        self.equal("result of the partition", result, 0);
+        answer.map(|register| register as u32)
+    }
+
+    /// Lets a partition make a call that must succeed.
+    #[track_caller]
+    pub(crate) fn lets_succeed(&self, partition: EndpointId, call: [u32; 4]) {
+        let [w0, _, w2, _] = self.lets(partition, call);
+        self.check(w0 == SUCCESS_32, format_args!("{partition} makes {call:x?}: got {w0:#x}, {w2:#x}"));
+    }
+
+    /// Lets a partition make a call that must fail with `status`.
+    #[track_caller]
+    pub(crate) fn lets_fail(&self, partition: EndpointId, call: [u32; 4], status: Status) {
+        let [w0, _, w2, _] = self.lets(partition, call);
+        self.check(
+            (w0, w2) == (ERROR, status.to_raw()),
+            format_args!("{partition} makes {call:x?}: expected {status}, got {w0:#x}, {w2:#x}"),
+        );
+    }
+
+    /// Returns the properties of a partition.
+    #[track_caller]
+    pub(crate) fn properties(&self, partition: EndpointId) -> PartitionProperties {
+        let mailbox = Mailbox::new(self);
+        self.succeeds(&Call::PartitionInfoGet { uuid: Uuid::nil(), count_only: false });
+        let size = PartitionInfo::record_size(self.version());
+        let records = (0..PARTITIONS.len()).filter_map(|index| {
+            let mut bytes = [0; PartitionInfo::SIZE];
+            mailbox.rx.read(index * size, &mut bytes[..size]);
+            PartitionInfo::decode(&bytes[..size])
+        });
+        let found = records.into_iter().find(|record| record.id == partition);
+        mailbox.release();
+        found.map(|record| record.properties).unwrap_or_default()
     }
 
     /// Asserts that an answer is the response to `message`, and returns x3 to x7.

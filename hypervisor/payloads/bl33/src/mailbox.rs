@@ -9,11 +9,12 @@ use crate::test::Test;
 /// Is a pair of buffers that is mapped as long as the value lives.
 pub(crate) struct Mailbox<'a> {
     test: &'a Test,
+    pub(crate) tx: Pages,
     pub(crate) rx: Pages,
 }
 
 /// Builds the call that maps buffers.
-pub(crate) fn map(tx: u64, rx: u64, page_count: u32) -> Call {
+pub(crate) const fn map(tx: u64, rx: u64, page_count: u32) -> Call {
     Call::RxtxMap { width: Width::Bits64, tx, rx, page_count }
 }
 
@@ -36,7 +37,7 @@ impl<'a> Mailbox<'a> {
         tx.fill(0);
         rx.fill(0xa5);
         test.succeeds(&map(tx.address(), rx.address(), count as u32));
-        Self { test, rx }
+        Self { test, tx, rx }
     }
 
     /// Releases the RX buffer, which must be full.

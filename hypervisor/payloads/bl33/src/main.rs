@@ -21,6 +21,7 @@
 )]
 
 mod cases;
+mod descriptor;
 mod endpoint;
 mod machine;
 mod mailbox;

@@ -1,6 +1,8 @@
 //! Cases, and what they assert.
 //!
 //! A failed assertion prints where it stands, what was expected and what came; the case goes on, and has failed.
+//!
+//! A case about a call that the SPMC does not offer is skipped. The runner takes that from a planned case only.
 
 use core::fmt;
 use core::panic::Location;
@@ -32,6 +34,8 @@ pub(crate) struct Test {
     version: Version,
     assertions: AtomicU32,
     failures: AtomicU32,
+    /// The call that the SPMC lacks for this case, or 0.
+    missing: AtomicU32,
 }
 
 /// Bounds the failures of a case that are printed.
@@ -40,20 +44,49 @@ const MOST_FAILURES: u32 = 10;
 impl Test {
     /// Runs the case with the number `index` and tells whether it passed.
     pub(crate) fn run(index: usize, case: &Case, version: Version) -> bool {
-        let test =
-            Self { name: case.name, version, assertions: AtomicU32::new(0), failures: AtomicU32::new(0) };
+        let test = Self {
+            name: case.name,
+            version,
+            assertions: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            missing: AtomicU32::new(0),
+        };
         line(format_args!("# begin {}", test.name));
         (case.run)(&test);
         let passed = test.failures.load(Ordering::Acquire) == 0;
         let assertions = test.assertions.load(Ordering::Acquire);
-        let verdict = if passed { "ok" } else { "not ok" };
-        line(format_args!("{verdict} {index} - {} # assertions={assertions}", test.name));
+        match test.missing.load(Ordering::Acquire) {
+            0 => {
+                let verdict = if passed { "ok" } else { "not ok" };
+                line(format_args!("{verdict} {index} - {} # assertions={assertions}", test.name));
+            }
+            call => line(format_args!("ok {index} - {} # SKIP the SPMC does not offer {call:#x}", test.name)),
+        }
         passed
     }
 
     /// Returns the version that this run negotiates.
     pub(crate) fn version(&self) -> Version {
         self.version
+    }
+
+    /// Tells whether `function`, which FF-A has since the version `since`, can be used: asserts that an older caller
+    /// is told that it is not there, and skips the case if the SPMC lacks it.
+    #[track_caller]
+    pub(crate) fn since(&self, since: Version, function: u32) -> bool {
+        let features = Call::Features { id: function, input: 0 };
+        if self.version < since {
+            self.refused(&features, Status::NotSupported);
+            return false;
+        }
+        let offered = !matches!(
+            Call::decode(&self.call(&features)),
+            Ok(Call::Error { status: Status::NotSupported, .. })
+        );
+        if !offered {
+            self.missing.store(function, Ordering::Release);
+        }
+        offered
     }
 
     /// Asserts that `holds`; `what` says what should be so.

@@ -38,7 +38,7 @@ set_up:
 	msr	spsel, #1
 	adrp	x9, __stacks_start
 	add	x10, x0, #1
-	add	x9, x9, x10, lsl #16
+	add	x9, x9, x10, lsl #18
 	mov	sp, x9
 
 	// AArch64 below, and interrupts and aborts come here.

@@ -77,4 +77,8 @@ impl Pages {
         self.read(offset, &mut bytes);
         u64::from_le_bytes(bytes)
     }
+    /// Writes a word of 64 bits.
+    pub(crate) fn set_word(&self, offset: usize, value: u64) {
+        self.write(offset, &value.to_le_bytes());
+    }
 }
