@@ -1,4 +1,4 @@
-# The scenarios on the same kernel without pKVM: Linux speaks with the firmware itself, at FF-A 1.2.
+# The scenarios on the same kernel without pKVM: Linux speaks with the firmware itself.
 { lib, sysroots, packages, ... }:
 
 let
