@@ -14,6 +14,8 @@ use crate::test::{Answer, Test};
 pub(crate) const SELF: EndpointId = EndpointId::HYPERVISOR;
 /// Is the multi-processor partition "echo".
 pub(crate) const ECHO: EndpointId = EndpointId::new(0x8001);
+/// Is the last pages of the memory of "echo" (`tfa/partitions.nix`), which its image does not reach.
+pub(crate) const ECHO_SPARE: u32 = 0x0e3f_e000;
 /// Is the uniprocessor partition "irq".
 pub(crate) const IRQ: EndpointId = EndpointId::new(0x8002);
 /// Is the multi-processor partition "relay".
