@@ -11,6 +11,7 @@ lib.source {
     "crates"
     "bin"
     "partitions"
+    "payloads"
     "sim"
   ];
   optional = [ ".cargo" "clippy.toml" "rustfmt.toml" ];

@@ -23,6 +23,7 @@ let
       # By the same commands as the packages, since features depend on what is built together.
       cargo build --release --locked --target "$target" --package tantalum-spmc-image
       cargo build --release --locked --target "$target" ${partitionPackages}
+      cargo build --release --locked --target "$target" --package tantalum-bl33
     '';
   };
   hypervisor = {
@@ -48,6 +49,18 @@ let
     rootfs = call ../rootfs (common // { inherit kernel kmod; });
 
     image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
+
+    # The bare-metal suite, and the same partitions on eight CPUs for it.
+    bl33 = call ../hypervisor/payloads/bl33 hypervisor;
+    bl33-image = call ./bl33-image.nix {
+      inherit lib sysroots bl33;
+      firmware = firmware.override rec {
+        cpus = 8;
+        table = map (partition: partition // { contexts = if partition.contexts == 1 then 1 else cpus; })
+          (import ../tfa/partitions.nix);
+      };
+    };
+
     runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
 
     default = image;

@@ -16,20 +16,14 @@ lib.build {
   sysroot = sysroots.base;
   inherit firmware kernel rootfs;
   run = ./image/run;
+  manifest = ./image/manifest.sh;
   script = ''
     mkdir -p "$out"
     install -m 644 "$firmware/flash.bin" "$kernel/Image" "$rootfs/initramfs.cpio.gz" "$out/"
     install -m 755 "$run" "$out/run"
     cd "$out"
 
-    # { "FILE": { "sha256": ..., "size": ... }, ... }
-    separator='{'
-    for file in flash.bin Image initramfs.cpio.gz run; do
-      read -r hash _ < <(sha256sum "$file")
-      printf '%s\n  "%s": { "sha256": "%s", "size": %d }' \
-        "$separator" "$file" "$hash" "$(stat --format=%s "$file")"
-      separator=,
-    done > manifest.json
-    printf '\n}\n' >> manifest.json
+    . "$manifest"
+    write_manifest flash.bin Image initramfs.cpio.gz run
   '';
 }

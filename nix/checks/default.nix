@@ -42,6 +42,8 @@ let
     unit = import ./unit.nix scope;
     e2e = import ./e2e.nix scope;
     resident = import ./resident.nix scope;
+    e2e-nopkvm = import ./e2e-nopkvm.nix scope;
+    bl33 = import ./bl33.nix scope;
   } // (if builtins.pathExists ../../tests/breakages then { breakages = import ./breakages.nix scope; } else { });
 
   results = mapAttrs

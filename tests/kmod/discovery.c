@@ -15,9 +15,15 @@ static u64 version(u32 wanted)
 	return ffa_call(FFA_VERSION, wanted).x[0];
 }
 
+/* Who asks for less learns what there is: pKVM has 1.1, the SPMC 1.2. */
+static u64 version_there(void)
+{
+	return under_pkvm() ? FFA_VERSION_1_1 : FFA_VERSION_1_2;
+}
+
 static void version_on_this_cpu(void *unused)
 {
-	expect_eq(version(FFA_VERSION_1_1), FFA_VERSION_1_1,
+	expect_eq(version(FFA_VERSION_1_1), version_there(),
 		  "FFA_VERSION(1.1) on CPU %d", smp_processor_id());
 }
 
@@ -57,11 +63,29 @@ static void version_of_partition(const struct partition *sp)
 			  "version that %s sees after refusals", sp->name);
 }
 
+/* After another call, the version stays. */
+static noinline void version_after_use(void)
+{
+	/* Unlike FFA_ID_GET, this is not the SPMD's to answer. */
+	expect_success(ffa_call(FFA_FEATURES, FFA_VERSION),
+		       "FFA_FEATURES(FFA_VERSION)");
+
+	/* Frozen. pKVM answers with what was negotiated, the SPMC refuses. */
+	expect_eq(version(FFA_VERSION_1_0),
+		  under_pkvm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
+		  "FFA_VERSION(1.0) after use");
+	expect_eq(version(FFA_VERSION_1_2),
+		  under_pkvm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
+		  "FFA_VERSION(1.2) after use");
+	expect_eq(version(FFA_PACK_VERSION_INFO(2, 0)), VERSION_REFUSED,
+		  "FFA_VERSION(2.0) after use");
+	expect_success(ffa_call(FFA_ID_GET), "FFA_ID_GET after refused versions");
+}
+
 void version_negotiation(void)
 {
 	/* pKVM refuses all calls before FFA_VERSION. The SPMD would answer. */
 	bool closed = under_pkvm() && first_in_boot();
-	u64 answer;
 	int cpu, i;
 
 	if (closed)
@@ -84,29 +108,19 @@ void version_negotiation(void)
 	 * that. Before it answers, it checks FFA_ID_GET and
 	 * FFA_FEATURES(FFA_RXTX_MAP), so this needs a working SPMC.
 	 */
-	if (under_pkvm()) {
-		expect_eq(version(FFA_VERSION_1_2), FFA_VERSION_1_1,
-			  "FFA_VERSION(1.2)");
-	} else {
-		answer = version(FFA_VERSION_1_1);
-		expect_true(ffa_is_version(answer),
-			    "FFA_VERSION(1.1) answered 0x%llx", answer);
-	}
+	expect_eq(version(FFA_VERSION_1_2), version_there(),
+		  "FFA_VERSION(1.2)");
+	/* The driver of this kernel asks for 1.1, so that is what it shall be. */
+	expect_eq(version(FFA_VERSION_1_1), version_there(),
+		  "FFA_VERSION(1.1)");
 	if (!expect_success(ffa_call(FFA_ID_GET), "FFA_ID_GET after FFA_VERSION"))
 		return;
 
-	/* Frozen. pKVM answers with what was negotiated, the SPMC refuses. */
-	expect_eq(version(FFA_VERSION_1_0),
-		  under_pkvm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
-		  "FFA_VERSION(1.0) after use");
-	expect_eq(version(FFA_PACK_VERSION_INFO(2, 0)), VERSION_REFUSED,
-		  "FFA_VERSION(2.0) after use");
-	expect_success(ffa_call(FFA_ID_GET), "FFA_ID_GET after refused versions");
+	version_after_use();
 
 	/* Negotiated once for the whole endpoint, not for a CPU. */
-	if (under_pkvm())
-		for_each_online_cpu(cpu)
-			run_on_cpu(cpu, version_on_this_cpu, NULL);
+	for_each_online_cpu(cpu)
+		run_on_cpu(cpu, version_on_this_cpu, NULL);
 
 	for (i = 0; i < PARTITION_COUNT; i++)
 		version_of_partition(&partitions[i]);

@@ -108,7 +108,7 @@ fn console(args: &mut Parser) -> Result<bool> {
     parsed.mode = Mode::Console;
     parsed.read(args)?;
     let options = parsed.finish()?;
-    let image = Image::open(&options.image)?;
+    let image = Image::open(&options.image, options.machine.normal_world)?;
     let out = options.out.unwrap_or_else(std::env::temp_dir);
     run::prepare(&out)?;
     let secure = out.join(format!("tantalum-secure-{}.log", std::process::id()));

@@ -38,7 +38,7 @@ impl Fault {
         let cause = match self.level {
             Level::Spmc | Level::Partition => 4,
             Level::Pkvm => 3,
-            Level::Linux => 2,
+            Level::Linux | Level::BareMetal => 2,
             Level::Init => 1,
             Level::Bl1 | Level::Bl2 | Level::Bl31 | Level::Qemu => 0,
         };
@@ -87,6 +87,9 @@ fn recognise_kernel(text: &str) -> Option<(Level, Severity)> {
     let has = |needle: &str| text.contains(needle);
     if has("nVHE hyp panic") || has("nVHE hyp BUG") || has("HYP panic") {
         return Some((Level::Pkvm, Severity::Panic));
+    }
+    if text.starts_with("bl33: PANIC") {
+        return Some((Level::BareMetal, Severity::Panic));
     }
     if has("Kernel panic - not syncing") {
         return Some((Level::Linux, Severity::Panic));
@@ -163,6 +166,7 @@ mod tests {
         let panic = |level| Some((level, Severity::Panic));
         assert_eq!(kernel("Kernel panic - not syncing: Attempted to kill init!"), panic(Level::Linux));
         assert_eq!(kernel("Kernel panic - not syncing: HYP panic:"), panic(Level::Pkvm));
+        assert_eq!(kernel("bl33: PANIC: exception 4 at 0x60000000"), panic(Level::BareMetal));
         assert_eq!(kernel("kvm [1]: nVHE hyp panic at: [<ffff800080012345>] x!"), panic(Level::Pkvm));
         for text in [
             "Internal error: Oops: 0000000096000004 [#1] SMP",

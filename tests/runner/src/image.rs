@@ -1,6 +1,7 @@
 //! A composed image: a folder with what boots, and its manifest of hashes.
 
 use crate::error::{Error, Result};
+use crate::qemu::NormalWorld;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -10,14 +11,26 @@ use std::path::{Path, PathBuf};
 const FLASH: &str = "flash.bin";
 const KERNEL: &str = "Image";
 const INITRAMFS: &str = "initramfs.cpio.gz";
+const BARE_METAL: &str = "bl33.bin";
 const MANIFEST: &str = "manifest.json";
 
 /// An image whose files are there and are what its manifest says.
 #[derive(Debug)]
 pub struct Image {
     dir: PathBuf,
-    initramfs_size: u64,
+    /// The name of what BL31 enters in the normal world.
+    bl33: &'static str,
+    initramfs: Option<Initramfs>,
     files: Vec<ImageFile>,
+}
+
+/// Linux's first file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initramfs {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes, which Linux must be told.
+    pub size: u64,
 }
 
 /// A file of the image.
@@ -30,8 +43,8 @@ pub struct ImageFile {
 }
 
 impl Image {
-    /// Opens an image and checks every file that the manifest names.
-    pub fn open(dir: &Path) -> Result<Self> {
+    /// Opens an image for `normal_world` and checks every file that the manifest names.
+    pub fn open(dir: &Path, normal_world: NormalWorld) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::new(format!(
                 "{} is not a folder; give --image the folder of a composed image",
@@ -43,12 +56,16 @@ impl Image {
         let manifest = parse_manifest(&text).ok_or_else(|| {
             Error::new(format!("{}/{MANIFEST} is not a manifest of files and hashes", dir.display()))
         })?;
-        for name in [FLASH, KERNEL, INITRAMFS] {
+        let (bl33, others) = match normal_world {
+            NormalWorld::Pkvm | NormalWorld::Linux => (KERNEL, &[INITRAMFS][..]),
+            NormalWorld::BareMetal => (BARE_METAL, &[][..]),
+        };
+        for name in [FLASH, bl33].iter().chain(others).copied() {
             if !manifest.iter().any(|file| file.name == name) {
                 return Err(Error::new(format!("{}/{MANIFEST} does not name {name}", dir.display())));
             }
         }
-        let mut initramfs_size = 0;
+        let mut initramfs = None;
         for file in &manifest {
             let content = fs::read(dir.join(&file.name)).map_err(|e| missing(&dir, &file.name, &e))?;
             let hash = hex(&Sha256::digest(&content));
@@ -61,10 +78,10 @@ impl Image {
                 )));
             }
             if file.name == INITRAMFS {
-                initramfs_size = content.len() as u64;
+                initramfs = Some(Initramfs { path: dir.join(INITRAMFS), size: content.len() as u64 });
             }
         }
-        Ok(Self { dir, initramfs_size, files: manifest })
+        Ok(Self { dir, bl33, initramfs, files: manifest })
     }
 
     /// The folder.
@@ -77,19 +94,14 @@ impl Image {
         self.dir.join(FLASH)
     }
 
-    /// Linux.
-    pub fn kernel(&self) -> PathBuf {
-        self.dir.join(KERNEL)
+    /// What BL31 enters in the normal world: Linux, or the bare-metal suite.
+    pub fn bl33(&self) -> PathBuf {
+        self.dir.join(self.bl33)
     }
 
-    /// The initramfs.
-    pub fn initramfs(&self) -> PathBuf {
-        self.dir.join(INITRAMFS)
-    }
-
-    /// The size of the initramfs in bytes, which Linux must be told.
-    pub fn initramfs_size(&self) -> u64 {
-        self.initramfs_size
+    /// The initramfs, if there is one.
+    pub fn initramfs(&self) -> Option<&Initramfs> {
+        self.initramfs.as_ref()
     }
 
     /// Its files with their hashes, by name.

@@ -8,6 +8,7 @@ mod words;
 use crate::faults::{Fault, Severity};
 use crate::junit::{Case, Outcome, Suite};
 use crate::milestones::Stage;
+use crate::qemu::NormalWorld;
 use crate::scenarios::ScenarioList;
 use crate::session::{Record, ScenarioRun};
 use crate::stamp::Clock;
@@ -19,8 +20,8 @@ pub struct Expectations<'a> {
     pub list: Option<&'a ScenarioList>,
     /// How many CPUs must come up.
     pub cpus: u32,
-    /// Whether pKVM must hold NS-EL2.
-    pub pkvm: bool,
+    /// What must run in the normal world.
+    pub normal_world: NormalWorld,
     /// Which clock the reports use.
     pub clock: Clock,
 }
@@ -79,13 +80,21 @@ impl Judge<'_> {
             (Stage::Bl31, "TF-A BL31"),
             (Stage::Spmc, "the SPMC"),
             (Stage::SpmcReady, "the end of the SPMC's boot"),
+            (Stage::BareMetal, "the bare-metal suite"),
             (Stage::Linux, "Linux"),
             (Stage::Smp, "the other CPUs"),
             (Stage::Pkvm, "pKVM in protected mode"),
             (Stage::Userspace, "user space"),
             (Stage::Plan, "the test plan"),
         ] {
-            if stage == Stage::Pkvm && !self.expect.pkvm {
+            let linux = self.expect.normal_world != NormalWorld::BareMetal;
+            let due = match stage {
+                Stage::Pkvm => self.expect.normal_world == NormalWorld::Pkvm,
+                Stage::BareMetal => !linux,
+                Stage::Linux | Stage::Userspace => linux,
+                _ => true,
+            };
+            if !due {
                 continue;
             }
             match self.record.milestone(stage) {
@@ -182,7 +191,11 @@ impl Judge<'_> {
         }
         let assertions: u32 = scenarios.iter().filter_map(|case| case.assertions).sum();
         let passed = scenarios.iter().filter(|c| c.outcome == Outcome::Passed).count();
-        let through = if self.expect.pkvm { " through pKVM" } else { "" };
+        let through = match self.expect.normal_world {
+            NormalWorld::Pkvm => " through pKVM",
+            NormalWorld::Linux => "",
+            NormalWorld::BareMetal => " from NS-EL2",
+        };
         format!("passed: {passed} scenarios, {assertions} assertions, {} CPUs{through}", self.expect.cpus)
     }
 

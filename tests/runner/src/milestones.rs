@@ -25,6 +25,8 @@ pub enum Level {
     Linux,
     /// User space: init of the initramfs.
     Init,
+    /// The bare-metal suite in place of Linux.
+    BareMetal,
 }
 
 impl fmt::Display for Level {
@@ -39,6 +41,7 @@ impl fmt::Display for Level {
             Self::Pkvm => "pKVM (NS-EL2)",
             Self::Linux => "Linux (NS-EL1)",
             Self::Init => "init (NS-EL0)",
+            Self::BareMetal => "the bare-metal suite (NS-EL2)",
         })
     }
 }
@@ -58,6 +61,8 @@ pub enum Stage {
     Partition,
     /// The SPMC has initialised its partitions.
     SpmcReady,
+    /// The first line of the bare-metal suite.
+    BareMetal,
     /// Linux's first line.
     Linux,
     /// All CPUs that came up are up.
@@ -74,7 +79,7 @@ pub enum Stage {
     FirstScenario,
     /// The test module is done.
     Done,
-    /// init asks for power-off.
+    /// init, or the bare-metal suite, asks for power-off.
     PowerOff,
     /// QEMU went away.
     Off,
@@ -88,6 +93,7 @@ impl Stage {
             Self::Bl2 => Level::Bl2,
             Self::Bl31 | Self::SpmcReady | Self::PowerOff => Level::Bl31,
             Self::Spmc | Self::Partition => Level::Spmc,
+            Self::BareMetal => Level::BareMetal,
             Self::Linux | Self::Smp | Self::Pkvm => Level::Linux,
             Self::Userspace | Self::FfaDriver | Self::Plan | Self::FirstScenario | Self::Done => Level::Init,
             Self::Off => Level::Qemu,
@@ -99,7 +105,9 @@ impl Stage {
         match self {
             Self::Bl1 | Self::Bl2 | Self::Bl31 => Band::Firmware,
             Self::Spmc | Self::Partition | Self::SpmcReady => Band::Secure,
-            Self::Linux | Self::Smp | Self::Pkvm | Self::Userspace | Self::FfaDriver => Band::Linux,
+            Self::BareMetal | Self::Linux | Self::Smp | Self::Pkvm | Self::Userspace | Self::FfaDriver => {
+                Band::Linux
+            }
             Self::Plan | Self::FirstScenario | Self::Done => Band::Scenarios,
             Self::PowerOff | Self::Off => Band::Off,
         }
@@ -145,6 +153,9 @@ fn recognise_normal(text: &str) -> Option<(Stage, String)> {
     if let Some(notice) = text.strip_prefix("NOTICE:") {
         return recognise_firmware(notice.trim_start());
     }
+    if let Some(rest) = text.strip_prefix("bl33: ") {
+        return recognise_bare_metal(rest);
+    }
     if text.starts_with("Booting Linux on physical CPU") {
         return Some((Stage::Linux, "Linux starts".into()));
     }
@@ -167,6 +178,16 @@ fn recognise_normal(text: &str) -> Option<(Stage, String)> {
         return Some((Stage::PowerOff, "init powers off".into()));
     }
     None
+}
+
+fn recognise_bare_metal(text: &str) -> Option<(Stage, String)> {
+    if text.starts_with("starts at ") {
+        return Some((Stage::BareMetal, format!("bare-metal suite {text}")));
+    }
+    if text.ends_with(" CPUs up") {
+        return Some((Stage::Smp, text.to_owned()));
+    }
+    (text == "power off").then(|| (Stage::PowerOff, "the suite powers off".into()))
 }
 
 fn recognise_firmware(notice: &str) -> Option<(Stage, String)> {
@@ -219,6 +240,15 @@ mod tests {
         assert_eq!(stage("NOTICE:  BL31: v2.12.1(release):2.12.1"), Some(Stage::Bl31));
         assert_eq!(stage("Booting Linux on physical CPU 0x0000000000 [0x000f0510]"), Some(Stage::Linux));
         assert_eq!(stage("tantalum-init: userspace is up"), Some(Stage::Userspace));
+    }
+
+    #[test]
+    fn the_boot_of_the_bare_metal_suite_is_recognised() {
+        let start = normal("bl33: starts at NS-EL2, FF-A 1.2");
+        assert_eq!(start, Some((Stage::BareMetal, "bare-metal suite starts at NS-EL2, FF-A 1.2".into())));
+        assert_eq!(normal("bl33: 8 CPUs up"), Some((Stage::Smp, "8 CPUs up".into())));
+        assert_eq!(normal("bl33: power off"), Some((Stage::PowerOff, "the suite powers off".into())));
+        assert_eq!(normal("bl33: 0 of 85 cases failed"), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Where BL31 enters Linux (`PRELOADED_BL33_BASE` of the firmware).
-const KERNEL_ADDRESS: u64 = 0x6000_0000;
+/// Where BL31 enters the normal world (`PRELOADED_BL33_BASE` of the firmware).
+const BL33_ADDRESS: u64 = 0x6000_0000;
 /// Where the initramfs is put, far above the kernel. Linux learns it by `initrd=`.
 const INITRAMFS_ADDRESS: u64 = 0x6800_0000;
 
@@ -43,6 +43,28 @@ impl Accel {
     }
 }
 
+/// What runs in the normal world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormalWorld {
+    /// Linux at NS-EL1 with pKVM at NS-EL2.
+    Pkvm,
+    /// Linux alone, which speaks with the firmware itself.
+    Linux,
+    /// The bare-metal suite at NS-EL2.
+    BareMetal,
+}
+
+impl NormalWorld {
+    /// Says it in a few words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Pkvm => "Linux under pKVM",
+            Self::Linux => "Linux alone",
+            Self::BareMetal => "bare-metal suite",
+        }
+    }
+}
+
 /// What Linux's init shall do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -61,11 +83,11 @@ pub struct Machine {
     pub cpus: u32,
     /// QEMU's word for the size of memory, such as `2G`.
     pub memory: String,
-    /// Whether Linux starts pKVM.
-    pub pkvm: bool,
+    /// What runs in the normal world.
+    pub normal_world: NormalWorld,
     /// What init shall do.
     pub mode: Mode,
-    /// More words for the kernel's command line.
+    /// More words for the command line.
     pub append: Vec<String>,
 }
 
@@ -74,7 +96,7 @@ pub struct Machine {
 pub enum Wiring<'a> {
     /// Each port into a file of its own, and QMP on standard input and output.
     Files {
-        /// The first port: TF-A and Linux.
+        /// The first port: TF-A and the normal world.
         normal: &'a Path,
         /// The secure port: the SPMC and its partitions.
         secure: &'a Path,
@@ -87,12 +109,15 @@ pub enum Wiring<'a> {
 }
 
 impl Machine {
-    /// The kernel's command line.
+    /// The command line of the normal world.
     pub fn kernel_arguments(&self, image: &Image) -> String {
+        if self.normal_world == NormalWorld::BareMetal {
+            return self.append.join(" ");
+        }
         let mut words = format!(
             "console=ttyAMA0 initrd={INITRAMFS_ADDRESS:#x},{} kvm-arm.mode={} tantalum.mode={}",
-            image.initramfs_size(),
-            if self.pkvm { "protected" } else { "none" },
+            image.initramfs().map_or(0, |initramfs| initramfs.size),
+            if self.normal_world == NormalWorld::Pkvm { "protected" } else { "none" },
             match self.mode {
                 Mode::Test => "test",
                 Mode::Console => "console",
@@ -149,9 +174,11 @@ impl Machine {
         args.pair("-bios", image.flash());
         // TF-A finds Linux and the initramfs in memory. -kernel is there only because QEMU
         // takes -append with it alone; the copy it makes is never used.
-        args.pair("-device", loader(&image.kernel(), KERNEL_ADDRESS));
-        args.pair("-device", loader(&image.initramfs(), INITRAMFS_ADDRESS));
-        args.pair("-kernel", image.kernel());
+        args.pair("-device", loader(&image.bl33(), BL33_ADDRESS));
+        if let Some(initramfs) = image.initramfs() {
+            args.pair("-device", loader(&initramfs.path, INITRAMFS_ADDRESS));
+        }
+        args.pair("-kernel", image.bl33());
         args.pair("-append", self.kernel_arguments(image));
         args.0
     }

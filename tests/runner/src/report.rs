@@ -74,7 +74,7 @@ fn header(out: &mut String, report: &Report<'_>) {
     let facts = [
         ("cases", totals.to_string()),
         ("machine", format!("{} CPUs, {} memory", machine.cpus, machine.memory)),
-        ("normal world", if machine.pkvm { "Linux under pKVM" } else { "Linux alone" }.to_owned()),
+        ("normal world", machine.normal_world.describe().to_owned()),
         ("emulator", format!("QEMU {qemu}, {accel}")),
     ];
     for (name, value) in facts {

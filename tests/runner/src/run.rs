@@ -44,7 +44,7 @@ pub struct Options {
 /// Runs and gives the judged suite. Reports are written whatever the outcome; an error means
 /// that there was nothing to judge.
 pub fn run(options: &Options) -> Result<Suite> {
-    let image = Image::open(&options.image)?;
+    let image = Image::open(&options.image, options.machine.normal_world)?;
     let list = options.expect.as_deref().map(ScenarioList::read).transpose()?;
     if let Some(out) = &options.out {
         prepare(out)?;
@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<Suite> {
     let expectations = Expectations {
         list: list.as_ref(),
         cpus: options.machine.cpus,
-        pkvm: options.machine.pkvm,
+        normal_world: options.machine.normal_world,
         clock: options.clock,
     };
     let suite = judge::judge(&options.name, &record, &expectations);

@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::error::{Error, Result};
-use crate::qemu::{Accel, Machine, Mode};
+use crate::qemu::{Accel, Machine, Mode, NormalWorld};
 use crate::run::Options;
 use crate::session::Limits;
 use crate::stamp::Clock;
@@ -23,7 +23,7 @@ pub struct RunArguments {
     clock: Option<Clock>,
     cpus: u32,
     memory: String,
-    pkvm: bool,
+    normal_world: NormalWorld,
     append: Vec<String>,
     limits: Limits,
 }
@@ -42,7 +42,7 @@ impl RunArguments {
             clock: None,
             cpus: 4,
             memory: "2G".into(),
-            pkvm: true,
+            normal_world: NormalWorld::Pkvm,
             append: Vec::new(),
             limits: Limits { quiet: Duration::from_mins(1), total: Duration::from_mins(15) },
         }
@@ -60,7 +60,8 @@ impl RunArguments {
                 "name" => self.name = text(args)?,
                 "memory" => self.memory = text(args)?,
                 "append" => self.append.push(text(args)?),
-                "without-pkvm" => self.pkvm = false,
+                "without-pkvm" => self.normal_world = NormalWorld::Linux,
+                "bare-metal" => self.normal_world = NormalWorld::BareMetal,
                 "cpus" => self.cpus = u32::try_from(positive(args, "--cpus", 512)?).unwrap_or(512),
                 "quiet-limit" => self.limits.quiet = seconds(args, "--quiet-limit")?,
                 "limit" => self.limits.total = seconds(args, "--limit")?,
@@ -103,7 +104,7 @@ impl RunArguments {
                 accel: self.accel,
                 cpus: self.cpus,
                 memory: self.memory,
-                pkvm: self.pkvm,
+                normal_world: self.normal_world,
                 mode: self.mode,
                 append: self.append,
             },

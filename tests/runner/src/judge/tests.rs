@@ -15,7 +15,8 @@ const LIST: &str = "\
 
 fn judged(record: &Record) -> Suite {
     let list = ScenarioList::parse(LIST).unwrap();
-    let expect = Expectations { list: Some(&list), cpus: 4, pkvm: true, clock: Clock::Virtual };
+    let expect =
+        Expectations { list: Some(&list), cpus: 4, normal_world: NormalWorld::Pkvm, clock: Clock::Virtual };
     judge("e2e", record, &expect)
 }
 
@@ -273,4 +274,51 @@ fn planned_scenarios_may_run_and_count_when_they_fail() {
     let done = "n [    0.710000] # tantalum";
     let record = exited(&SUCCESS.replace("1..2", "1..3").replace(done, &format!("{extra}{done}")));
     assert_eq!(verdict(&record), "FAILED: scenario 12 chain_cycle_refused: failed without saying why");
+}
+
+/// A good run of the bare-metal suite.
+const BARE_METAL: &str = "\
+n NOTICE:  BL1: v2.12.1(release):2.12.1
+n NOTICE:  BL2: v2.12.1(release):2.12.1
+n NOTICE:  BL31: v2.12.1(release):2.12.1
+s [spmc] INFO: Tantalum SPMC 0.1.0 at S-EL2
+s [spmc] INFO: boot complete: 3 partitions
+n [    0.010000] bl33: starts at NS-EL2, FF-A 1.2
+n [    0.020000] bl33: 8 CPUs up
+n [    0.020001] KTAP version 1
+n [    0.020002] 1..2
+n [    0.020003] # begin version_negotiation
+n [    0.020004] ok 1 - version_negotiation # assertions=8
+n [    0.020005] # begin ids
+n [    0.020006] ok 2 - ids # assertions=5
+n [    0.020007] # tantalum: done
+n [    0.020008] bl33: power off
+n PANIC in EL3.
+";
+
+fn bare_metal(record: &Record) -> String {
+    let list = ScenarioList::parse(LIST).unwrap();
+    let normal_world = NormalWorld::BareMetal;
+    let expect = Expectations { list: Some(&list), cpus: 8, normal_world, clock: Clock::Virtual };
+    judge("bl33", record, &expect).verdict.unwrap()
+}
+
+#[test]
+fn the_bare_metal_suite_needs_no_linux() {
+    assert_eq!(bare_metal(&exited(BARE_METAL)), "passed: 2 scenarios, 13 assertions, 8 CPUs from NS-EL2");
+    assert_eq!(bare_metal(&exited(SUCCESS)), "FAILED: boot: the bare-metal suite was never seen");
+    assert_eq!(verdict(&exited(BARE_METAL)), "FAILED: boot: Linux was never seen");
+}
+
+#[test]
+fn the_bare_metal_suite_panics_and_ends_early() {
+    let panic = BARE_METAL.replace("ok 2 - ids # assertions=5", "bl33: PANIC: exception 4 at 0x60000000");
+    let verdict = bare_metal(&exited(&panic));
+    assert!(
+        verdict.starts_with("FAILED: panic in the bare-metal suite (NS-EL2) in scenario 2 ids"),
+        "{verdict}"
+    );
+    let early = BARE_METAL.replace("n [    0.020008] bl33: power off\n", "").replace("n PANIC in EL3.\n", "");
+    let verdict = bare_metal(&exited(&early));
+    assert!(verdict.contains("without the suite's power-off"), "{verdict}");
 }

@@ -3,6 +3,7 @@
 use super::Judge;
 use crate::faults::Fault;
 use crate::milestones::{Level, Stage};
+use crate::qemu::NormalWorld;
 use crate::qmp::{self, CpuState};
 use crate::session::{Console, End, Exit, Stop};
 
@@ -42,8 +43,9 @@ impl Judge<'_> {
             return None;
         }
         Some(format!(
-            "the machine went off{reason} {} without init's power-off; last milestone: {}",
+            "the machine went off{reason} {} without {} power-off; last milestone: {}",
             self.place(),
+            if self.expect.normal_world == NormalWorld::BareMetal { "the suite's" } else { "init's" },
             self.last_milestone()
         ))
     }
@@ -99,12 +101,18 @@ impl Judge<'_> {
     }
 
     fn hanging(&self, cpus: &[CpuState]) -> String {
-        if let Some(cpu) = qmp::suspect(cpus) {
+        // The CPUs cannot tell the bare-metal suite from another hypervisor.
+        let suite = self.expect.normal_world == NormalWorld::BareMetal;
+        let ours = |cpu: &CpuState| suite && cpu.level() == Some(Level::Pkvm);
+        if let Some(cpu) = qmp::suspect(cpus).filter(|cpu| !ours(cpu)) {
             return cpu.to_string();
         }
         let stage = self.record.furthest().map(|m| m.stage);
         match cpus.first() {
             Some(_) if stage >= Some(Stage::Linux) => return format!("every CPU waits in {}", Level::Linux),
+            Some(_) if stage >= Some(Stage::BareMetal) => {
+                return format!("no CPU hangs below {}", Level::BareMetal);
+            }
             Some(cpu) => return cpu.to_string(),
             None => {}
         }

@@ -25,6 +25,13 @@ fn bad_images_are_refused() {
 }
 
 #[test]
+fn an_image_is_of_one_kind() {
+    let bench = Bench::new();
+    bench.qemu("");
+    refused(&bench.run(&["--bare-metal"]), "manifest.json does not name bl33.bin");
+}
+
+#[test]
 fn a_missing_qemu_is_said() {
     let bench = Bench::new();
     refused(&bench.run(&["--qemu", "/nowhere/qemu"]), "give --qemu the path of qemu-system-aarch64");

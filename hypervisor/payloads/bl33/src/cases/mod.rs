@@ -1,0 +1,30 @@
+//! The cases, in the order in which they run: first those about the version, which the first other call freezes.
+
+#![forbid(unsafe_code)]
+
+mod direct;
+mod discovery;
+mod mailbox;
+mod memory;
+mod notify;
+mod refused;
+mod run;
+mod services;
+mod version;
+mod vm;
+
+use crate::test::Case;
+
+/// Lists all cases.
+pub(crate) const ALL: &[&[Case]] = &[
+    version::CASES,
+    discovery::CASES,
+    mailbox::CASES,
+    direct::CASES,
+    run::CASES,
+    services::CASES,
+    notify::CASES,
+    vm::CASES,
+    memory::CASES,
+    refused::CASES,
+];

@@ -1,0 +1,141 @@
+//! Who is called: the partitions of the image, and the words of their protocol that the suite uses.
+//!
+//! The partitions' own crate has them too (`partitions/protocol`), but is built on the SDK for partitions, which is
+//! not for the normal world.
+
+use tantalum_ffa::function::{ERROR, SUCCESS_32};
+use tantalum_ffa::{Call, DirectMessage, PartitionInfo, PartitionProperties, Status, Uuid, Width};
+use tantalum_types::{CallRegisters, EndpointId};
+
+use crate::mailbox::Mailbox;
+use crate::test::{Answer, Test};
+
+/// Is the hypervisor of the normal world: this suite.
+pub(crate) const SELF: EndpointId = EndpointId::HYPERVISOR;
+/// Is the multi-processor partition "echo".
+pub(crate) const ECHO: EndpointId = EndpointId::new(0x8001);
+/// Is the last pages of the memory of "echo" (`tfa/partitions.nix`), which its image does not reach.
+pub(crate) const ECHO_SPARE: u32 = 0x0e3f_e000;
+/// Is the uniprocessor partition "irq".
+pub(crate) const IRQ: EndpointId = EndpointId::new(0x8002);
+/// Is the multi-processor partition "relay".
+pub(crate) const RELAY: EndpointId = EndpointId::new(0x8003);
+/// Lists the partitions in the order of their ids, with the number of their execution contexts.
+pub(crate) const PARTITIONS: [(EndpointId, u16, Uuid); 3] = [
+    (ECHO, 8, Uuid::from_u128(0xfef7_ffd1_e415_4628_a04e_49bd_74da_1a8e)),
+    (IRQ, 1, Uuid::from_u128(0x8ec9_5f81_41cf_416a_9647_aeb3_fd7a_2d90)),
+    (RELAY, 8, Uuid::from_u128(0xaf4f_2a92_f302_4f7f_93fc_28f3_4f17_a66f)),
+];
+/// Is an id that no partition has.
+pub(crate) const NOBODY: EndpointId = EndpointId::new(0x8007);
+/// Is a UUID that nobody offers.
+pub(crate) const UNKNOWN_UUID: Uuid = Uuid::from_u128(0x0bad_0bad_0bad_4bad_8bad_0bad_0bad_0bad);
+
+/// Command words, in x3 of a request; the answer has a result in x3, 0 if all is well.
+pub(crate) mod command {
+    /// Asks who the partition is: x4 its own id, x5 the SPMC's id, x6 the SPMC's version, x7 MPIDR_EL1.
+    pub(crate) const IDENTITY: u64 = 0x5441_0001;
+    /// Stores x4: x4 is what was stored before, x5 the number of stores so far.
+    pub(crate) const EXCHANGE: u64 = 0x5441_0002;
+    /// Passes the message on to the partitions named in x4, 16 bits each, the next one lowest: x5 is a value that
+    /// comes back as one more, x6 counts hops, x7 collects the ids of those that were passed.
+    pub(crate) const RELAY: u64 = 0x5441_0003;
+    /// Makes the call with w0 to w3 in x4 to x7: x4 to x7 are x0 to x3 of what comes back.
+    pub(crate) const RAW: u64 = 0x5441_0005;
+    /// Retrieves the memory x4. x5: bits 15:0 the sender, bits 31:16 the attributes; x6 the flags; x7 the
+    /// permissions. x4 is 0 or the error code.
+    pub(crate) const RETRIEVE: u64 = 0x5441_0100;
+    /// Gives the memory x4 back, with the flags x5: x4 is 0 or the error code.
+    pub(crate) const RELINQUISH: u64 = 0x5441_0101;
+    /// Reads the word at byte x5 of the memory x4: x5.
+    pub(crate) const READ: u64 = 0x5441_0102;
+    /// Writes x6 as the word at byte x5 of the memory x4.
+    pub(crate) const WRITE: u64 = 0x5441_0103;
+}
+
+/// Builds a direct request of this suite in the 64-bit form.
+pub(crate) fn request(receiver: EndpointId, payload: [u64; 5]) -> DirectMessage {
+    DirectMessage { width: Width::Bits64, sender: SELF, receiver, framework: None, payload }
+}
+
+impl Test {
+    /// Sends a direct request that must be answered, resumes the receiver when it is interrupted, and returns x3
+    /// to x7 of the answer.
+    #[track_caller]
+    pub(crate) fn ask(&self, message: &DirectMessage) -> [u64; 5] {
+        let mut answer = self.call(&Call::DirectRequest(*message));
+        while let Ok(Call::Interrupt { target, .. }) = Call::decode(&answer) {
+            answer = self.call(&Call::Run { target });
+        }
+        self.is_response(message, &answer)
+    }
+
+    /// Lets a partition make a call with w0 to w3, and returns w0 to w3 of what comes back to it.
+    #[track_caller]
+    pub(crate) fn lets(&self, partition: EndpointId, call: [u32; 4]) -> [u32; 4] {
+        let [w0, w1, w2, w3] = call.map(u64::from);
+        let [result, answer @ ..] = self.ask(&request(partition, [command::RAW, w0, w1, w2, w3]));
+        self.equal("result of the partition", result, 0);
+        answer.map(|register| register as u32)
+    }
+
+    /// Lets a partition make a call that must succeed.
+    #[track_caller]
+    pub(crate) fn lets_succeed(&self, partition: EndpointId, call: [u32; 4]) {
+        let [w0, _, w2, _] = self.lets(partition, call);
+        self.check(w0 == SUCCESS_32, format_args!("{partition} makes {call:x?}: got {w0:#x}, {w2:#x}"));
+    }
+
+    /// Lets a partition make a call that must fail with `status`.
+    #[track_caller]
+    pub(crate) fn lets_fail(&self, partition: EndpointId, call: [u32; 4], status: Status) {
+        let [w0, _, w2, _] = self.lets(partition, call);
+        self.check(
+            (w0, w2) == (ERROR, status.to_raw()),
+            format_args!("{partition} makes {call:x?}: expected {status}, got {w0:#x}, {w2:#x}"),
+        );
+    }
+
+    /// Returns the properties of a partition.
+    #[track_caller]
+    pub(crate) fn properties(&self, partition: EndpointId) -> PartitionProperties {
+        let mailbox = Mailbox::new(self);
+        self.succeeds(&Call::PartitionInfoGet { uuid: Uuid::nil(), count_only: false });
+        let size = PartitionInfo::record_size(self.version());
+        let records = (0..PARTITIONS.len()).filter_map(|index| {
+            let mut bytes = [0; PartitionInfo::SIZE];
+            mailbox.rx.read(index * size, &mut bytes[..size]);
+            PartitionInfo::decode(&bytes[..size])
+        });
+        let found = records.into_iter().find(|record| record.id == partition);
+        mailbox.release();
+        found.map(|record| record.properties).unwrap_or_default()
+    }
+
+    /// Asserts that an answer is the response to `message`, and returns x3 to x7.
+    #[track_caller]
+    pub(crate) fn is_response(&self, message: &DirectMessage, answer: &CallRegisters) -> [u64; 5] {
+        match Call::decode(answer) {
+            Ok(Call::DirectResponse(response)) => {
+                self.check(
+                    response == message.answer(response.payload),
+                    format_args!("expected a response to {message:x?}, got {response:x?}"),
+                );
+                self.nothing_behind(answer, 8);
+                response.payload
+            }
+            _ => {
+                self.check(false, format_args!("expected a response, got {}", Answer(answer)));
+                [u64::MAX; 5]
+            }
+        }
+    }
+
+    /// Asserts that a partition answers, with all of what it is sent.
+    #[track_caller]
+    pub(crate) fn echoes(&self, receiver: EndpointId) {
+        let payload = [0x1111_2222_3333_4444, u64::MAX, 0, 0x8000_0000_0000_0000, receiver.raw().into()];
+        let answer = self.ask(&request(receiver, payload));
+        self.check(answer == payload, format_args!("{receiver}: expected {payload:x?}, got {answer:x?}"));
+    }
+}

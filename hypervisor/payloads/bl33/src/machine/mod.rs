@@ -1,0 +1,68 @@
+//! The machine: QEMU's virt board as the normal world sees it at EL2. The only module with `unsafe`.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | `call` | SMCs with every register known before and looked at after |
+//! | `console` | the serial port, lines with times |
+//! | `cpus` | the CPUs: starting them, running work on them |
+//! | `interrupts` | the GIC, the timers, and a count of what arrived |
+//! | `memory` | pages to share and to use as buffers |
+//! | `power` | PSCI |
+
+pub(crate) mod call;
+pub(crate) mod console;
+pub(crate) mod cpus;
+pub(crate) mod interrupts;
+pub(crate) mod memory;
+pub(crate) mod power;
+
+use core::arch::{asm, global_asm};
+use core::panic::PanicInfo;
+use core::ptr::with_exposed_provenance;
+
+global_asm!(
+    include_str!("entry.S"),
+    MAIN = sym main,
+    SECONDARY_MAIN = sym cpus::secondary_main,
+    INTERRUPT = sym interrupts::arrived,
+    FAULT = sym fault,
+);
+
+/// Goes on from the entry code on the boot CPU.
+extern "C" fn main(device_tree: usize) -> ! {
+    interrupts::set_up(0);
+    crate::main(boot_argument(device_tree, b"bl33.version="));
+    console::line(format_args!("bl33: power off"));
+    power::system_off()
+}
+
+/// Finds the word `name` in the device tree, where the boot arguments are, and returns the hexadecimal number
+/// behind it.
+fn boot_argument(device_tree: usize, name: &[u8]) -> Option<u32> {
+    let size = {
+        let header = with_exposed_provenance::<[u8; 8]>(device_tree);
+        // SAFETY: TF-A puts the device tree where it says; its second word is its size.
+        let [_, _, _, _, size @ ..] = unsafe { header.read() };
+        u32::from_be_bytes(size) as usize
+    };
+    assert!(size <= 0x10_0000, "the device tree at {device_tree:#x} has {size:#x} bytes");
+    // SAFETY: as above, and nobody writes it any more.
+    let tree = unsafe { core::slice::from_raw_parts(with_exposed_provenance::<u8>(device_tree), size) };
+    let at = tree.windows(name.len()).position(|window| window == name)?;
+    let digits = tree[at + name.len()..].iter().map_while(|digit| char::from(*digit).to_digit(16));
+    Some(digits.fold(0, |number, digit| number << 4 | digit))
+}
+
+/// Reports an exception of which none is expected.
+extern "C" fn fault(vector: usize, syndrome: u64, pc: usize, address: u64) -> ! {
+    panic!("exception {vector} at {pc:#x}: ESR_EL2 {syndrome:#x}, FAR_EL2 {address:#x}");
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    console::panic_line(format_args!("bl33: PANIC: {info}"));
+    loop {
+        // SAFETY: it waits.
+        unsafe { asm!("msr daifset, #0xf", "wfi", options(nomem, nostack)) };
+    }
+}

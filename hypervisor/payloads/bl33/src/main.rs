@@ -1,0 +1,59 @@
+//! The bare-metal FF-A suite: what the normal world sees of the SPMC, from NS-EL2 and on eight CPUs.
+//!
+//! It takes Linux's place, so it makes the calls that a hypervisor between keeps from Linux, with any registers.
+//! Each case is a function in `cases`; `test` has the assertions, `endpoint` who is called, `mailbox` and
+//! `descriptor` what goes through memory, `machine` the board. Its output is KTAP on the normal world's console, in
+//! the form that the scenarios of `tests/kmod` have.
+//!
+//! The version of FF-A that it negotiates is `bl33.version=` on the command line, a hexadecimal number. Every case
+//! runs in each version, and asserts what is right in that version.
+
+#![no_std]
+#![no_main]
+// A panic is how a test fails when it has nothing left to go on; the machine reports it and the runner names it.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod cases;
+mod descriptor;
+mod endpoint;
+mod machine;
+mod mailbox;
+mod test;
+
+use machine::console::line;
+use machine::cpus;
+use tantalum_ffa::Version;
+use test::Test;
+
+/// Runs the suite. `version` is what the command line asks for.
+fn main(version: Option<u32>) {
+    let version =
+        version.map_or(Some(Version::V1_2), Version::from_raw).expect("bl33.version= is no version");
+    line(format_args!("bl33: starts at NS-EL2, FF-A {version}"));
+    cpus::adopt_boot_cpu();
+    for cpu in 1..cpus::COUNT {
+        if let Err(error) = cpus::turn_on(cpu) {
+            panic!("CPU {cpu} does not come up: PSCI error {error}");
+        }
+    }
+    line(format_args!("bl33: {} CPUs up", cpus::COUNT));
+
+    line(format_args!("KTAP version 1"));
+    let count = cases::ALL.iter().map(|cases| cases.len()).sum::<usize>();
+    line(format_args!("1..{count}"));
+    let mut failed = 0;
+    for (index, case) in cases::ALL.iter().flat_map(|cases| cases.iter()).enumerate() {
+        if !Test::run(index + 1, case, version) {
+            failed += 1;
+        }
+    }
+    line(format_args!("# tantalum: done"));
+    line(format_args!("bl33: {failed} of {count} cases failed"));
+}
