@@ -56,7 +56,9 @@ impl RunModel {
     const fn origin_mut(&mut self) -> Option<&mut Origin> {
         match self {
             Self::DirectRequest { origin } | Self::ServiceRequest { origin } => Some(origin),
-            Self::Init | Self::Run | Self::SecureInterrupt | Self::PowerMessage => None,
+            Self::Init | Self::Run | Self::SecureInterrupt | Self::PowerMessage | Self::VmMessage { .. } => {
+                None
+            }
         }
     }
 }
