@@ -67,12 +67,12 @@ static const struct scenario scenarios[] = {
 	SCENARIO(direct_refused),
 	SCENARIO(ns_preempt_resume),
 	SCENARIO(chain_preempt_resume),
-	SCENARIO(notify_host),
-	SCENARIO(notify_sp),
-	SCENARIO(indirect_message),
 	SCENARIO(managed_exit),
 	SCENARIO(secure_irq_in_normal_world),
 	SCENARIO(secure_irq_in_other_partition),
+	SCENARIO(notify_host),
+	SCENARIO(notify_sp),
+	SCENARIO(indirect_message),
 };
 
 static DECLARE_COMPLETION(finished);

@@ -96,6 +96,20 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
+static void stop_on_this_cpu(void *argument)
+{
+	const struct partition *sp = argument;
+	struct ffa_regs reply;
+
+	ask(&reply, sp, CMD_STOP);
+}
+
+void stop_hold(const struct partition *sp)
+{
+	run_on_cpu((smp_processor_id() + 1) % CPU_COUNT, stop_on_this_cpu,
+		   (void *)sp);
+}
+
 static void expire_in(struct hrtimer *timer, unsigned int us)
 {
 	hrtimer_start(timer, ns_to_ktime((u64)us * NSEC_PER_USEC),
@@ -104,6 +118,7 @@ static void expire_in(struct hrtimer *timer, unsigned int us)
 
 struct ffa_regs ffa_direct_preempted(const struct ffa_regs *request,
 				     unsigned int timer_us, unsigned int times,
+				     const struct partition *last,
 				     struct preemption *result)
 {
 	struct preemptor preemptor = { .result = result };
@@ -133,6 +148,10 @@ struct ffa_regs ffa_direct_preempted(const struct ffa_regs *request,
 		WRITE_ONCE(preemptor.interrupted, true);
 		local_irq_restore(flags);
 		/* Whatever interrupted is handled here. */
+		if (last && READ_ONCE(result->fired) == times) {
+			stop_hold(last);
+			last = NULL;
+		}
 		local_irq_save(flags);
 		WRITE_ONCE(preemptor.interrupted, false);
 		/* Expired when the partition goes on: it is sure to stop it. */
@@ -176,14 +195,14 @@ struct ffa_regs ffa_direct_until_preempted(const struct ffa_regs *request,
 }
 
 static void expect_preempted(const struct ffa_regs *request, u16 head,
-			     u16 vcpu, unsigned int timer_us,
-			     unsigned int times)
+			     const struct partition *last,
+			     unsigned int timer_us, unsigned int times)
 {
 	struct preemption seen;
 	struct ffa_regs reply;
 	int cpu = smp_processor_id();
 
-	reply = ffa_direct_preempted(request, timer_us, times, &seen);
+	reply = ffa_direct_preempted(request, timer_us, times, last, &seen);
 	if (!expect_response(request, &reply, "HOLD on CPU %d", cpu))
 		return;
 	expect_eq(reply.x[3], 0, "result of HOLD on CPU %d", cpu);
@@ -196,7 +215,7 @@ static void expect_preempted(const struct ffa_regs *request, u16 head,
 		  "times the timer fired between FFA_INTERRUPT and FFA_RUN on CPU %d",
 		  cpu);
 	expect_eq(seen.misplaced, 0, "times the timer fired elsewhere");
-	expect_eq(seen.target, (u32)head << 16 | vcpu,
+	expect_eq(seen.target, (u32)head << 16 | cpu,
 		  "who was interrupted, on CPU %d", cpu);
 	expect_true(!seen.target_changed, "the same one is interrupted always");
 	expect_eq(seen.fp_changed, 0,
@@ -206,47 +225,48 @@ static void expect_preempted(const struct ffa_regs *request, u16 head,
 static void preempt_on_this_cpu(void *argument)
 {
 	const struct partition *sp = argument;
-	int cpu = smp_processor_id();
-	u16 vcpu = sp->contexts == 1 ? 0 : cpu;
-	struct ffa_regs request;
+	struct ffa_regs request = ffa_request64(
+		sp->id, CMD_HOLD, ticks_of_us(HOLD_US), SP_SEED);
 
-	/* Once, in the middle of 4 ms. */
-	request = ffa_request64(sp->id, CMD_HOLD, ticks_of_us(4000), SP_SEED);
-	expect_preempted(&request, sp->id, vcpu, 1000, 1);
+	/* Once, in the middle. */
+	expect_preempted(&request, sp->id, sp, 1000, 1);
 	/* Again and again. */
-	request.x[5] = SP_SEED + cpu;
-	expect_preempted(&request, sp->id, vcpu, 1000, 5);
+	request.x[5] = SP_SEED + smp_processor_id();
+	expect_preempted(&request, sp->id, sp, 1000, 5);
 	/* At once: the timer has expired when the partition is entered. */
-	request.x[4] = ticks_of_us(1000);
-	expect_preempted(&request, sp->id, vcpu, 0, 1);
+	expect_preempted(&request, sp->id, sp, 0, 1);
+}
+
+/* Stops HOLD and resumes it until it answers. */
+static void expect_end(const struct ffa_regs *request, struct ffa_regs reply,
+		       const struct partition *last)
+{
+	stop_hold(last);
+	while ((u32)reply.x[0] == FFA_INTERRUPT)
+		reply = ffa_call(FFA_RUN, (u32)reply.x[1]);
+	if (expect_response(request, &reply, "HOLD after it was interrupted"))
+		expect_eq(reply.x[4], 0, "registers that changed");
 }
 
 /* Everybody else goes on while one is interrupted. */
 static void others_answer_meanwhile(void *unused)
 {
+	struct ffa_regs request = ffa_request64(
+		ECHO_ID, CMD_HOLD, ticks_of_us(HOLD_US), SP_SEED);
 	int cpu = smp_processor_id();
-	struct ffa_regs request, reply, other;
-	unsigned int rounds = 0;
+	struct ffa_regs reply, other;
 
-	request = ffa_request64(ECHO_ID, CMD_HOLD, ticks_of_us(4000), SP_SEED);
 	reply = ffa_direct_until_preempted(&request, 1000);
-	expect_eq((u32)reply.x[0], FFA_INTERRUPT, "HOLD on CPU %d", cpu);
-	while ((u32)reply.x[0] == FFA_INTERRUPT) {
-		u32 target = reply.x[1];
-
-		rounds++;
-		expect_error(ffa_smc(&request), FFA_RET_BUSY,
-			     "a request to who is interrupted on CPU %d", cpu);
-		other = ffa_direct64(RELAY_ID, 0xabcd, rounds);
-		expect_eq(other.x[4], rounds, "echo by relay on CPU %d", cpu);
-		expect_error(ffa_call(FFA_RUN, (u32)RELAY_ID << 16 | (cpu ^ 1)),
-			     FFA_RET_INVALID_PARAMETERS,
-			     "FFA_RUN of a context of another CPU");
-		reply = ffa_call(FFA_RUN, target);
-	}
-	if (expect_response(&request, &reply, "HOLD on CPU %d", cpu))
-		expect_eq(reply.x[4], 0, "registers that changed on CPU %d",
-			  cpu);
+	if (!expect_eq((u32)reply.x[0], FFA_INTERRUPT, "HOLD on CPU %d", cpu))
+		return;
+	expect_error(ffa_smc(&request), FFA_RET_BUSY,
+		     "a request to who is interrupted on CPU %d", cpu);
+	other = ffa_direct64(RELAY_ID, 0xabcd, cpu);
+	expect_eq(other.x[4], cpu, "echo by relay on CPU %d", cpu);
+	expect_error(ffa_call(FFA_RUN, (u32)ECHO_ID << 16 | (cpu ^ 1)),
+		     FFA_RET_INVALID_PARAMETERS,
+		     "FFA_RUN of a context of another CPU");
+	expect_end(&request, reply, &partitions[0]);
 }
 
 void ns_preempt_resume(void)
@@ -264,37 +284,39 @@ void ns_preempt_resume(void)
 
 static void preempt_chain_on_this_cpu(void *unused)
 {
-	int cpu = smp_processor_id();
-	struct ffa_regs request;
+	struct ffa_regs request = ffa_request64(
+		RELAY_ID, CMD_HOLD, ticks_of_us(HOLD_US), SP_SEED, ECHO_ID);
 
-	request = ffa_request64(RELAY_ID, CMD_HOLD, ticks_of_us(4000), SP_SEED,
-				ECHO_ID);
-	expect_preempted(&request, RELAY_ID, cpu, 1000, 1);
-	expect_preempted(&request, RELAY_ID, cpu, 1000, 5);
-	request = ffa_request64(ECHO_ID, CMD_HOLD, ticks_of_us(4000), SP_SEED,
-				RELAY_ID);
-	expect_preempted(&request, ECHO_ID, cpu, 1000, 5);
+	expect_preempted(&request, RELAY_ID, &partitions[0], 1000, 1);
+	expect_preempted(&request, RELAY_ID, &partitions[0], 1000, 5);
+	request.x[1] = ffa_route(HOST_ID, ECHO_ID);
+	request.x[6] = RELAY_ID;
+	expect_preempted(&request, ECHO_ID, &partitions[2], 1000, 5);
 }
 
 /* The middle and the end of a chain are not Linux's to run. */
 static void only_the_head_is_run(void *unused)
 {
+	struct ffa_regs request = ffa_request64(
+		RELAY_ID, CMD_HOLD, ticks_of_us(HOLD_US), SP_SEED, ECHO_ID);
 	int cpu = smp_processor_id();
-	struct ffa_regs request, reply;
+	struct ffa_regs go_on = { .x = { FFA_RUN, (u32)RELAY_ID << 16 | cpu } };
+	struct ffa_regs reply, end;
+	int tries = 0;
 
-	request = ffa_request64(RELAY_ID, CMD_HOLD, ticks_of_us(4000), SP_SEED,
-				ECHO_ID);
 	reply = ffa_direct_until_preempted(&request, 1000);
-	expect_eq((u32)reply.x[0], FFA_INTERRUPT, "HOLD by a chain on CPU %d",
-		  cpu);
-	while ((u32)reply.x[0] == FFA_INTERRUPT) {
-		expect_error(ffa_call(FFA_RUN, (u32)ECHO_ID << 16 | cpu),
-			     FFA_RET_DENIED, "FFA_RUN of the end of a chain");
-		reply = ffa_call(FFA_RUN, (u32)RELAY_ID << 16 | cpu);
+	for (;;) {
+		if (!expect_eq((u32)reply.x[0], FFA_INTERRUPT,
+			       "HOLD by a chain on CPU %d", cpu))
+			return;
+		end = ffa_call(FFA_RUN, (u32)ECHO_ID << 16 | cpu);
+		/* Interrupted before echo was asked, it waits for work. */
+		if ((u32)end.x[0] != FFA_MSG_WAIT || ++tries == 10)
+			break;
+		reply = ffa_direct_until_preempted(&go_on, 1000);
 	}
-	if (expect_response(&request, &reply, "HOLD by a chain on CPU %d", cpu))
-		expect_eq(reply.x[4], 0, "registers that changed on CPU %d",
-			  cpu);
+	expect_error(end, FFA_RET_DENIED, "FFA_RUN of the end of a chain");
+	expect_end(&request, reply, &partitions[0]);
 }
 
 void chain_preempt_resume(void)

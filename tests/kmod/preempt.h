@@ -7,6 +7,7 @@
 #define TANTALUM_PREEMPT_H
 
 #include "ffa.h"
+#include "protocol.h"
 
 /* Linux's pattern; those of the partitions differ in all registers. */
 #define LINUX_SEED	0x4c494e5558000000
@@ -38,13 +39,24 @@ struct preemption {
 };
 
 /*
+ * How long a partition holds its registers if nobody stops it, in microseconds:
+ * longer than any host takes to signal an interrupt, for a timer of QEMU may be
+ * late by much more than what the guest's counter says.
+ */
+#define HOLD_US		10000000
+
+/* Ends a HOLD that this partition is at on this CPU, by a message on another. */
+void stop_hold(const struct partition *sp);
+
+/*
  * Makes a direct request on this CPU with a pattern in the FP and SIMD registers,
  * while a timer expires after timer_us, and from then on each time before the
- * partition is resumed, as many times in all. Stays with the request until it is
- * answered.
+ * partition is resumed, as many times in all. Then a HOLD of the partition last,
+ * which may be NULL, is stopped. Stays with the request until it is answered.
  */
 struct ffa_regs ffa_direct_preempted(const struct ffa_regs *request,
 				     unsigned int timer_us, unsigned int times,
+				     const struct partition *last,
 				     struct preemption *result);
 
 /*

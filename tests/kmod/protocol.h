@@ -59,8 +59,6 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* Result of RELAY when the next hop refused; x4 has the error code. */
 #define RESULT_HOP_REFUSED	2
 
-/* Interrupts; all of these take the 64-bit form. */
-
 /*
  * Notifications and indirect messages. Two endpoints are in one word as w1 has
  * them: see ffa_route. Answers have 0 or an error code in x4.
@@ -94,11 +92,13 @@ extern const struct partition partitions[PARTITION_COUNT];
 /* x4 = 1 maps the partition's buffers, 0 unmaps them */
 #define CMD_NOTIFY_BUFFERS	0x54410208
 
+/* Interrupts; all of these take the 64-bit form. */
+
 /*
- * x4 = ticks of the system counter to spin for, x5 = seed of the pattern that is
- * in the registers meanwhile, x6 = ids of the next hops, 16 bits each, next one
- * lowest: the last one spins; x7 = ticks until its own timer goes off by IRQ, or
- * 0 -> x4 = registers that changed, on all hops; of the
+ * x4 = ticks of the system counter to spin for, less if it is stopped; x5 = seed
+ * of the pattern that is in the registers meanwhile; x6 = ids of the next hops,
+ * 16 bits each, next one lowest: the last one spins; x7 = ticks until its own
+ * timer goes off by IRQ, or 0 -> x4 = registers that changed, on all hops; of the
  * last one x5 = turns, x6 = managed exits, x7 = interrupts it took as exceptions
  */
 #define CMD_HOLD	0x54410300
@@ -117,6 +117,8 @@ extern const struct partition partitions[PARTITION_COUNT];
 #define CMD_ARM_ALARM	0x54410305
 /* -> x4, x5 = when the last HOLD began, ended; x6 = last interrupt was handled */
 #define CMD_TIMES	0x54410306
+/* Ends a HOLD that another execution context of the partition is at */
+#define CMD_STOP	0x54410307
 
 /* The virtual interrupt of a partition's emulated timer. */
 #define TIMER_INTID	3

@@ -250,8 +250,8 @@ fn features_depend_on_the_caller() {
     assert_eq!(normal(run), Ok(0));
     assert_eq!(of(ECHO, run), Ok(0));
     assert_eq!((normal(0x8400_006c), of(ECHO, 0x8400_006c)), (Err(-1), Ok(0)), "FFA_YIELD");
-    // Memory sharing, notifications and what does not exist.
-    for id in [0x8400_0073, 0x8400_007d, 0x8400_00ff, 0, 5, 0x8400_0060 | 1 << 30] {
+    // Notifications, time slices and what does not exist.
+    for id in [0x8400_0078, 0x8400_0079, 0x8400_0088, 0x8400_007d, 0x8400_00ff, 0, 5, 0x8400_0060 | 1 << 30] {
         assert_eq!(normal(id), Err(-1), "{id:#x}");
     }
     // To a caller of 1.1 or less w2 says the smallest buffer and nothing else.

@@ -102,6 +102,9 @@ impl Spmc {
         let fresh = self.give_back(cpu, partition, platform)
             && rest == Rest::Restore
             && restored(partition, platform);
+        if fresh {
+            self.claim_manifest_buffers(partition);
+        }
         partition.life.rested(fresh);
         fresh
     }
@@ -118,6 +121,7 @@ impl Spmc {
     /// all its own again.
     fn give_back<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
         self.silence(cpu, partition, platform);
+        self.settle_memory(partition, platform);
         // Nobody delivers into its buffers any more.
         partition.endpoint.reset(partition.endpoint.negotiation.version());
         self.reset_notifications(partition);
@@ -128,7 +132,11 @@ impl Spmc {
                 vcpu.forget_asker(partition.index());
             }
         }
-        true
+        let whole = self.has_all_its_memory(partition.index());
+        if !whole {
+            log::info!("partition {} {}: others have memory of it", partition.id(), partition.name());
+        }
+        whole
     }
 
     /// Starts the first execution context of a fresh partition on this processing element, or returns `None` if

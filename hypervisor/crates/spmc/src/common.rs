@@ -1,12 +1,13 @@
 //! Calls that the normal world and partitions make alike.
 
 use tantalum_ffa::{Call, Status, Version, answer};
-use tantalum_hal::PhysicalMemory;
+use tantalum_hal::Platform;
 use tantalum_types::{CallRegisters, EndpointId, Pa, PageRange};
 
 use crate::endpoint::Endpoint;
 use crate::features::features;
 use crate::partition::Partition;
+use crate::share::Party;
 use crate::spmc::Spmc;
 
 /// Is whoever makes a call.
@@ -37,6 +38,14 @@ impl<'a> Caller<'a> {
         matches!(self, Self::NormalWorld(_))
     }
 
+    /// Returns whose memory and quota the caller's are.
+    pub(crate) fn party(&self) -> Party {
+        match self {
+            Self::NormalWorld(_) => Party::NormalWorld,
+            Self::Partition(partition) => Party::Partition(partition.index()),
+        }
+    }
+
     /// Returns the caller's id.
     pub(crate) fn id(&self) -> EndpointId {
         match self {
@@ -52,26 +61,38 @@ impl Spmc {
         &self,
         caller: &Caller<'_>,
         call: &Call,
-        memory: &impl PhysicalMemory,
+        platform: &impl Platform,
     ) -> Option<Result<CallRegisters, Status>> {
         Some(match *call {
             Call::Features { id, input } => features(caller, id, input).map(success_pair),
             Call::IdGet => Ok(success_pair([u32::from(caller.id().raw()), 0])),
             Call::SpmIdGet => Ok(success_pair([u32::from(EndpointId::SPMC.raw()), 0])),
             Call::RxtxMap { tx, rx, page_count, .. } => {
-                self.rxtx_map(caller, tx, rx, page_count, memory).map(|()| answer::success())
+                self.rxtx_map(caller, tx, rx, page_count, platform).map(|()| answer::success())
             }
             Call::RxtxUnmap { endpoint } => self.rxtx_unmap(caller, endpoint).map(|()| answer::success()),
             Call::RxRelease { endpoint } => self.rx_release(caller, endpoint).map(|()| answer::success()),
             Call::RxAcquire { endpoint } => self.rx_acquire(caller, endpoint).map(|()| answer::success()),
             Call::PartitionInfoGet { ref uuid, count_only } => {
-                self.partition_info_get(caller, uuid, count_only, memory).map(success_pair)
+                self.partition_info_get(caller, uuid, count_only, platform).map(success_pair)
             }
             Call::PartitionInfoGetRegs { ref uuid, start_index, tag } => {
                 self.partition_info_get_regs(caller, uuid, start_index, tag)
             }
-            _ => return None,
+            _ => return self.memory_call(caller, call, platform),
         })
+    }
+
+    /// Claims the pages of an endpoint's buffers, which `party` must own.
+    ///
+    /// # Errors
+    /// DENIED if it does not, or they are part of a transaction or of other buffers.
+    pub(crate) fn claim_buffers(&self, party: Party, buffers: &[PageRange<Pa>; 2]) -> Result<(), Status> {
+        let mut ledger = self.ledger.lock();
+        if !buffers.iter().all(|buffer| self.is_owned(&ledger, party, buffer)) {
+            return Err(Status::Denied);
+        }
+        Ok(ledger.claim_buffers(party, buffers)?)
     }
 
     /// Returns `page_count` pages at `address`, which are RAM of the normal world.

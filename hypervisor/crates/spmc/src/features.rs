@@ -62,6 +62,19 @@ const CALLS: &[(u32, Offered)] = &[
     (f::MSG_SEND2, Offered::Indirect),
     (f::SECONDARY_EP_REGISTER_32, Offered::MultiProcessor),
     (f::SECONDARY_EP_REGISTER_64, Offered::MultiProcessor),
+    (f::MEM_DONATE_32, Offered::All),
+    (f::MEM_DONATE_64, Offered::All),
+    (f::MEM_LEND_32, Offered::All),
+    (f::MEM_LEND_64, Offered::All),
+    (f::MEM_SHARE_32, Offered::All),
+    (f::MEM_SHARE_64, Offered::All),
+    (f::MEM_RETRIEVE_REQ_32, Offered::All),
+    (f::MEM_RETRIEVE_REQ_64, Offered::All),
+    (f::MEM_RETRIEVE_RESP, Offered::All),
+    (f::MEM_RELINQUISH, Offered::All),
+    (f::MEM_RECLAIM, Offered::All),
+    (f::MEM_FRAG_RX, Offered::All),
+    (f::MEM_FRAG_TX, Offered::All),
     (f::CONSOLE_LOG_32, Offered::Partitions),
     (f::CONSOLE_LOG_64, Offered::Partitions),
     (f::PARTITION_INFO_GET_REGS, Offered::All),
@@ -69,11 +82,18 @@ const CALLS: &[(u32, Offered)] = &[
     (f::DIRECT_RESP2, Offered::All),
 ];
 
+/// Says for FFA_MEM_RETRIEVE_REQ that the NS bit tells in which address space memory lies: the caller, which since 1.1
+/// must, that it knows the bit; the SPMC that it sets it.
+const RETRIEVE_NS_BIT: u32 = 1 << 1;
+
+/// Says for FFA_MEM_RETRIEVE_REQ that a hypervisor may ask about memory that its world has sent.
+const RETRIEVE_BY_HYPERVISOR: u32 = 1 << 2;
+
 /// Answers FFA_FEATURES of `caller` for the function or feature `id`: w2 and w3 of the answer.
 ///
 /// # Errors
 /// NOT_SUPPORTED if it is not there for this caller, INVALID_PARAMETERS if there are input properties, which
-/// no served call has.
+/// no served call but FFA_MEM_RETRIEVE_REQ has, or there is not the one that it must have.
 pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32; 2], Status> {
     let function = match Query::new(id) {
         Query::Function(function) => function,
@@ -95,7 +115,15 @@ pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32;
     if !reaches || caller.version() < since(function) {
         return Err(Status::NotSupported);
     }
-    if input != 0 {
+    let retrieves = matches!(function, f::MEM_RETRIEVE_REQ_32 | f::MEM_RETRIEVE_REQ_64);
+    let expected = if retrieves && caller.version() >= Version::V1_1 {
+        RETRIEVE_NS_BIT
+    } else if retrieves {
+        input & RETRIEVE_NS_BIT
+    } else {
+        0
+    };
+    if input != expected {
         return Err(Status::InvalidParameters);
     }
     Ok(match function {
@@ -104,6 +132,7 @@ pub(crate) fn features(caller: &Caller<'_>, id: u32, input: u32) -> Result<[u32;
             let maximum = if caller.version() >= Version::V1_2 { MAX_BUFFER_PAGES } else { 0 };
             [rxtx_map_properties(BufferGranularity::Size4K, maximum), 0]
         }
+        _ if retrieves => [RETRIEVE_NS_BIT | RETRIEVE_BY_HYPERVISOR, 0],
         _ => [0, 0],
     })
 }

@@ -14,6 +14,7 @@ use tantalum_types::{CallRegisters, EndpointId, Pa, PageRange};
 use crate::common::Caller;
 use crate::mailbox::{MAX_BUFFER_PAGES, Mailbox};
 use crate::partition::Partition;
+use crate::share::Party;
 use crate::spmc::{Cpu, Spmc};
 
 impl Spmc {
@@ -117,7 +118,8 @@ impl Spmc {
     ///
     /// # Errors
     /// INVALID_PARAMETERS if they are not whole pages of the endpoint's own memory, too large, or overlap; DENIED if
-    /// the endpoint has buffers, or another has a page of these; NO_MEMORY if too many VMs have some.
+    /// the endpoint has buffers, or a page of these is another's, or part of a transaction; NO_MEMORY if too many VMs have
+    /// some, or their owner has too many ranges.
     pub(crate) fn rxtx_map(
         &self,
         caller: &Caller<'_>,
@@ -136,12 +138,12 @@ impl Spmc {
                 if self.vms.lock().overlaps(&tx, &rx) {
                     return Err(Status::Denied);
                 }
-                mailbox.map(tx, rx)
+                self.map_claimed(&mut mailbox, Party::NormalWorld, tx, rx)
             }
             Caller::Partition(partition) => {
                 let pages = checked_page_count(page_count)?;
                 let (tx, rx) = (partition.own_pages(tx, pages)?, partition.own_pages(rx, pages)?);
-                partition.endpoint.mailbox.lock().map(tx, rx)
+                self.map_claimed(&mut partition.endpoint.mailbox.lock(), caller.party(), tx, rx)
             }
         }
     }
@@ -168,7 +170,26 @@ impl Spmc {
         if hypervisor.overlaps(&tx) || hypervisor.overlaps(&rx) {
             return Err(Status::Denied);
         }
-        self.vms.lock().map(endpoint.endpoint, tx, rx)
+        let mut vms = self.vms.lock();
+        vms.map(endpoint.endpoint, tx, rx)?;
+        self.claim_buffers(Party::NormalWorld, &[tx, rx]).inspect_err(|_| {
+            let _ = vms.unmap(endpoint.endpoint);
+        })
+    }
+
+    /// Takes the buffers of an endpoint, which `party` owns: memory in a transaction is no buffer, nor may it become
+    /// part of one while it is.
+    fn map_claimed(
+        &self,
+        mailbox: &mut Mailbox,
+        party: Party,
+        tx: PageRange<Pa>,
+        rx: PageRange<Pa>,
+    ) -> Result<(), Status> {
+        mailbox.map(tx, rx)?;
+        self.claim_buffers(party, &[tx, rx]).inspect_err(|_| {
+            let _ = mailbox.unmap();
+        })
     }
 
     /// Gives the caller, or a VM that it speaks for, its buffers back.
@@ -179,12 +200,17 @@ impl Spmc {
         let id = spoken_for(caller, endpoint)?;
         if id.is_secure() || id == EndpointId::HYPERVISOR {
             let mut mailbox = caller.endpoint().mailbox.lock();
-            mailbox.unmap()?;
+            let buffers = mailbox.unmap()?;
             self.clear_rx_full(id);
+            let mut ledger = self.ledger.lock();
+            ledger.release_buffers(caller.party(), &buffers);
+            // What was being sent by them has no end.
+            ledger.remove_unfinished(caller.party());
         } else {
             let mut vms = self.vms.lock();
-            vms.unmap(id)?;
+            let buffers = vms.unmap(id)?;
             self.clear_rx_full(id);
+            self.ledger.lock().release_buffers(Party::NormalWorld, &buffers);
         }
         Ok(())
     }

@@ -603,6 +603,13 @@ impl Spmc {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };
+        if self
+            .partition(running.partition)
+            .is_some_and(|partition| partition.is_allowed(trap.kind, platform))
+        {
+            // Another processing element was changing the mapping.
+            return self.run(cpu, running, Entry::Resume);
+        }
         let (pc, syndrome) = (trap.pc, trap.syndrome);
         match trap.kind {
             TrapKind::DataAbort { address, write } => {

@@ -13,6 +13,7 @@
 //! | `notify` | notifications, and the interrupts that announce them |
 //! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
+//! | `share` | memory that is donated, lent and shared |
 //! | `run_model` | which calls an execution context may make, by what it runs for |
 //! | `interrupt`, `power` | physical interrupts and what they stop; messages of the SPMD |
 //! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
@@ -23,11 +24,15 @@
 //! Locks: the mailbox of an endpoint, all notifications, and an execution context. Nobody holds two of them at a
 //! time, with these exceptions: who copies from one mailbox into another holds both, taken in the order of the
 //! endpoints' ids; with a mailbox's lock held, that of the notifications may be taken; an execution context that
-//! logs holds its own lock while the machine takes the log's.
+//! logs holds its own lock while the machine takes the log's. Memory management takes a mailbox and then its own locks, in
+//! an order that `share` describes.
 
 #![no_std]
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
+
+#[cfg(test)]
+extern crate std;
 
 mod abort;
 mod common;
@@ -51,6 +56,7 @@ mod regions;
 mod run_model;
 mod schedule;
 mod service;
+mod share;
 mod spmc;
 mod timer;
 mod vcpu;

@@ -53,12 +53,12 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Gives the buffers back to the endpoint; what was in them is no longer looked at.
+    /// Gives the buffers back to the endpoint and returns them, TX first; what was in them is no longer looked at.
     ///
     /// # Errors
     /// INVALID_PARAMETERS if there are none.
-    pub(crate) fn unmap(&mut self) -> Result<(), Status> {
-        self.buffers.take().map(|_| ()).ok_or(Status::InvalidParameters)
+    pub(crate) fn unmap(&mut self) -> Result<[PageRange<Pa>; 2], Status> {
+        self.buffers.take().map(|buffers| [buffers.tx, buffers.rx]).ok_or(Status::InvalidParameters)
     }
 
     /// Delivers `message` into the RX buffer, clears what an earlier one left there, and makes the endpoint its
@@ -146,13 +146,50 @@ impl Mailbox {
         memory: &impl PhysicalMemory,
     ) -> Result<(), Status> {
         let buffers = self.buffers.as_ref().ok_or(Status::Denied)?;
-        let length = u64::try_from(to.len()).map_err(|_| Status::InvalidParameters)?;
-        let offset = u64::from(offset);
-        if offset.saturating_add(length) > buffers.tx.size() {
-            return Err(Status::InvalidParameters);
+        let at = within(&buffers.tx, offset.into(), to.len()).ok_or(Status::InvalidParameters)?;
+        memory.read(at, to).map_err(|_| Status::Aborted)
+    }
+
+    /// Checks that the SPMC may write the RX buffer.
+    ///
+    /// # Errors
+    /// NO_MEMORY if there is none, BUSY if the endpoint still reads an earlier message.
+    pub(crate) fn check_rx_free(&self) -> Result<(), Status> {
+        match self.buffers.as_ref().ok_or(Status::NoMemory)?.rx_owner {
+            RxOwner::Producer => Ok(()),
+            RxOwner::Consumer => Err(Status::Busy),
         }
-        let start = buffers.tx.start().checked_add(offset).ok_or(Status::InvalidParameters)?;
-        memory.read(start, to).map_err(|_| Status::Aborted)
+    }
+
+    /// Returns the size of the RX buffer in bytes, 0 if there is none.
+    pub(crate) fn rx_size(&self) -> u64 {
+        self.buffers.as_ref().map_or(0, |buffers| buffers.rx.size())
+    }
+
+    /// Writes part of a message into the RX buffer, which must be free, from `offset` on. The endpoint owns the message
+    /// once it is handed over.
+    ///
+    /// # Errors
+    /// NO_MEMORY if it does not fit, ABORTED if the memory behind the buffer cannot be reached.
+    pub(crate) fn write_rx(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        memory: &impl PhysicalMemory,
+    ) -> Result<(), Status> {
+        let buffers = self.buffers.as_ref().ok_or(Status::NoMemory)?;
+        let at = within(&buffers.rx, offset, bytes.len()).ok_or(Status::NoMemory)?;
+        memory.write(at, bytes).map_err(|_| Status::Aborted)
+    }
+
+    /// Makes the endpoint the owner of the message of `length` bytes that was written into its RX buffer, and clears
+    /// what an earlier one left there.
+    pub(crate) fn hand_over(&mut self, length: u64, memory: &impl PhysicalMemory) {
+        let Some(buffers) = self.buffers.as_mut() else { return };
+        // What was written can be cleared.
+        let _ = clear(memory, &buffers.rx, length, buffers.filled);
+        buffers.filled = length;
+        buffers.rx_owner = RxOwner::Consumer;
     }
 
     /// Tells whether `range` has a page of the endpoint's buffers.
@@ -195,6 +232,15 @@ impl Default for Mailbox {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Returns where `length` bytes begin at `offset` of `buffer`, if they lie in it.
+fn within(buffer: &PageRange<Pa>, offset: u64, length: usize) -> Option<Pa> {
+    let end = offset.checked_add(u64::try_from(length).ok()?)?;
+    if end > buffer.size() {
+        return None;
+    }
+    buffer.start().checked_add(offset)
 }
 
 /// Copies `size` bytes at `from` to `to`.
@@ -288,7 +334,7 @@ mod tests {
         assert_eq!(mailbox.map(page(0x1000), page(0x1000)), Err(Status::InvalidParameters));
         assert_eq!(mailbox.map(page(0x2000), page(0x1000)), Ok(()));
         assert_eq!(mailbox.map(page(0x4000), page(0x3000)), Err(Status::Denied));
-        assert_eq!(mailbox.unmap(), Ok(()));
+        assert_eq!(mailbox.unmap(), Ok([page(0x2000), page(0x1000)]));
         assert_eq!(mailbox.map(page(0x4000), page(0x3000)), Ok(()));
     }
 

@@ -9,13 +9,13 @@ use spin::{Mutex, MutexGuard};
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
-    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, Trigger,
-    VcpuStart, VmId,
+    AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Stage2Roots, TableMemory, Tlb, TrapKind,
+    Trigger, VcpuStart, VmId,
 };
 use tantalum_manifest::{
     AbortAction, ManagedExitLine, ManifestError, Messaging, Name, Package, PartitionManifest,
 };
-use tantalum_stage2::{Attributes, Stage2, Stage2Error, TablePool};
+use tantalum_stage2::{Access, Attributes, Execute, Mapping, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
     Address, AddressSpace, CpuIndex, EndpointId, Ipa, MAX_VCPUS, PAGE_SIZE, Pa, PageRange, PartitionIndex,
     Uuid, VcpuId, VcpuIndex,
@@ -33,10 +33,13 @@ use crate::virtual_interrupts::{
 use crate::vm::KnownVms;
 
 /// Counts the table pages for all partitions together.
+///
+/// Each partition named in the SPMC's manifest may have its share of them: sixteen of eight partitions, forty-two of
+/// three. Four go to its two roots and to a memory of up to 2 MiB; with the others it can borrow memory that lies
+/// scattered over as many pieces of 2 MiB, less one for each GiB. That is more than a driver's buffers take. It is not
+/// enough for pages spread over all the normal world's memory, which would take a table for each page: then the
+/// borrower is told that there is no memory.
 pub const TABLE_PAGES: usize = 128;
-
-/// Counts the table pages that one partition may have: an eighth, so that nobody can starve another.
-pub(crate) const TABLE_PAGES_PER_PARTITION: usize = TABLE_PAGES / tantalum_types::MAX_PARTITIONS;
 
 /// Is a Secure Partition.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ pub(crate) struct Partition {
     /// The partition as a caller.
     pub endpoint: Endpoint,
     roots: Stage2Roots,
-    _tables: Mutex<Tables>,
+    tables: Mutex<Tables>,
     boot_info: u64,
     secondary_entry: AtomicU64,
     /// Where in its life it is.
@@ -64,8 +67,24 @@ pub(crate) struct Partition {
 /// Holds the translation of both IPA spaces. Whoever changes a mapping takes the lock around it.
 #[derive(Debug)]
 struct Tables {
-    _secure: Stage2,
-    _non_secure: Stage2,
+    secure: Stage2,
+    non_secure: Stage2,
+}
+
+impl Tables {
+    fn of(&self, space: AddressSpace) -> &Stage2 {
+        match space {
+            AddressSpace::Secure => &self.secure,
+            AddressSpace::NonSecure => &self.non_secure,
+        }
+    }
+
+    fn of_mut(&mut self, space: AddressSpace) -> &mut Stage2 {
+        match space {
+            AddressSpace::Secure => &mut self.secure,
+            AddressSpace::NonSecure => &mut self.non_secure,
+        }
+    }
 }
 
 /// Is an execution context that runs, together with its partition.
@@ -214,7 +233,7 @@ impl Partition {
             index,
             endpoint,
             roots: Stage2Roots { secure: secure.root(), non_secure: non_secure.root(), vmid: vmid.0 },
-            _tables: Mutex::new(Tables { _secure: secure, _non_secure: non_secure }),
+            tables: Mutex::new(Tables { secure, non_secure }),
             owned_interrupts: owned_interrupts(&manifest),
             manifest,
             vcpus,
@@ -425,6 +444,94 @@ impl Partition {
         if own { Ok(pages) } else { Err(Status::InvalidParameters) }
     }
 
+    /// Tells whether all of `range` is memory or a device that the manifest gives to the partition, Secure ones: what
+    /// is Non-secure belongs to the normal world.
+    pub(crate) fn has_at_first(&self, range: &PageRange<Pa>) -> bool {
+        self.at_first().any(|own| own.contains_range(range))
+    }
+
+    /// Tells whether part of `range` is.
+    pub(crate) fn has_part_at_first(&self, range: &PageRange<Pa>) -> bool {
+        self.at_first().any(|own| own.overlaps(range))
+    }
+
+    fn at_first(&self) -> impl Iterator<Item = &PageRange<Pa>> {
+        let regions = self.manifest.memory_regions.iter().map(|region| &region.range);
+        let devices = self.manifest.device_regions.iter().map(|region| &region.range);
+        let is_secure = |range: &&PageRange<Pa>| range.start().space() == AddressSpace::Secure;
+        core::iter::once(&self.manifest.memory).chain(regions).chain(devices).filter(is_secure)
+    }
+
+    /// Returns how all of `pages` is mapped at the same address; `None` if part of it is not mapped there, or
+    /// differently from the rest.
+    pub(crate) fn mapping_of(&self, pages: &PageRange<Pa>, memory: &impl TableMemory) -> Option<Attributes> {
+        let tables = self.tables.lock();
+        let stage2 = tables.of(pages.start().space());
+        let ipa = pages.to_identical_ipa();
+        let attributes = stage2.translate(ipa.start(), memory)?.attributes;
+        let same = |ipa: Ipa, mapping: Mapping| {
+            mapping.attributes == attributes && mapping.pa == Pa::new(ipa.space(), ipa.raw())
+        };
+        stage2.is_mapped_with(&ipa, memory, same).then_some(attributes)
+    }
+
+    /// Tells whether stage 2 lets the partition do with `ipa` what it was stopped at, which it may not have done a
+    /// moment ago: another processing element changes a mapping by breaking it first.
+    pub(crate) fn is_allowed(&self, kind: TrapKind, memory: &impl TableMemory) -> bool {
+        let (address, write, execute) = match kind {
+            TrapKind::DataAbort { address, write } => (address, write, false),
+            TrapKind::InstructionAbort { address } => (address, false, true),
+            TrapKind::Instruction | TrapKind::SystemError => return false,
+        };
+        let mapping = self.tables.lock().of(address.space()).translate(address, memory);
+        mapping.is_some_and(|mapping| {
+            (!write || mapping.attributes.access == Access::ReadWrite)
+                && (!execute || mapping.attributes.execute == Execute::Allowed)
+        })
+    }
+
+    /// Maps every range of `ranges`, all of one address space, at the same addresses.
+    ///
+    /// # Errors
+    /// NO_MEMORY if there are not enough table pages, DENIED if something is mapped there already. Nothing is mapped
+    /// then.
+    pub(crate) fn map_all(
+        &self,
+        ranges: impl Iterator<Item = PageRange<Pa>> + Clone,
+        attributes: Attributes,
+        pool: &Mutex<TablePool<TABLE_PAGES>>,
+        platform: &(impl TableMemory + Tlb),
+    ) -> Result<(), Status> {
+        let Some(first) = ranges.clone().next() else { return Ok(()) };
+        let mut tables = self.tables.lock();
+        let ranges = ranges.map(|range| range.to_identical_ipa());
+        tables
+            .of_mut(first.start().space())
+            .map_all_identically(ranges, attributes, &mut *pool.lock(), platform, platform)
+            .map_err(refusal)
+    }
+
+    /// Unmaps every range of `ranges`, all of one address space. When this returns the partition cannot reach them any
+    /// more on any processing element.
+    ///
+    /// # Errors
+    /// NO_MEMORY if there are not enough table pages to split a block, DENIED if part of it is not mapped. Everything
+    /// is mapped as it was then.
+    pub(crate) fn unmap_all(
+        &self,
+        ranges: impl Iterator<Item = PageRange<Pa>> + Clone,
+        pool: &Mutex<TablePool<TABLE_PAGES>>,
+        platform: &(impl TableMemory + Tlb),
+    ) -> Result<(), Status> {
+        let Some(first) = ranges.clone().next() else { return Ok(()) };
+        let mut tables = self.tables.lock();
+        let ranges = ranges.map(|range| range.to_identical_ipa());
+        tables
+            .of_mut(first.start().space())
+            .unmap_all(ranges, &mut *pool.lock(), platform, platform)
+            .map_err(refusal)
+    }
+
     /// Tells whether the partition offers a service under `uuid`; the nil UUID is offered by all.
     pub(crate) fn offers(&self, uuid: &Uuid) -> bool {
         uuid.is_nil() || self.manifest.uuids.contains(uuid)
@@ -461,6 +568,18 @@ impl Partition {
             properties,
             uuid: self.manifest.uuids.first().copied().unwrap_or(Uuid::nil()),
         }
+    }
+}
+
+/// Says how a call is refused that stage 2 does not allow.
+fn refusal(error: Stage2Error) -> Status {
+    match error {
+        Stage2Error::Pool(_) => Status::NoMemory,
+        Stage2Error::MappedAlready
+        | Stage2Error::NotMapped
+        | Stage2Error::NeverExecutable
+        | Stage2Error::OutOfRange => Status::Denied,
+        Stage2Error::WrongSpace | Stage2Error::SizeMismatch | Stage2Error::TableMemory => Status::Aborted,
     }
 }
 

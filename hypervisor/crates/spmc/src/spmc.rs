@@ -13,8 +13,9 @@ use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRang
 use crate::endpoint::Endpoint;
 use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
 use crate::notify::{Notifications, SCHEDULE_RECEIVER_SGI};
-use crate::partition::{Partition, PartitionError, TABLE_PAGES, TABLE_PAGES_PER_PARTITION};
+use crate::partition::{Partition, PartitionError, TABLE_PAGES};
 use crate::pristine::Pristine;
+use crate::share::Ledger;
 use crate::vm::VmMailboxes;
 
 /// Bounds a partition's manifest in bytes.
@@ -32,7 +33,10 @@ pub struct Spmc {
     /// Who may signal what to whom, and what is pending.
     pub(crate) notifications: Mutex<Notifications>,
     pub(crate) normal_memory: Vec<PageRange<Pa>, { tantalum_manifest::MAX_REGIONS }>,
-    tables: Mutex<TablePool<TABLE_PAGES>>,
+    /// The pages for translation tables. Nobody who has locked them waits for another lock.
+    pub(crate) tables: Mutex<TablePool<TABLE_PAGES>>,
+    /// Who has which memory.
+    pub(crate) ledger: Mutex<Ledger>,
     pub(crate) machine: MachineInterrupts,
 }
 
@@ -98,7 +102,8 @@ impl Spmc {
             vms: Mutex::new(VmMailboxes::new()),
             notifications: Mutex::new(Notifications::new()),
             normal_memory: Vec::new(),
-            tables: Mutex::new(TablePool::new(TABLE_PAGES_PER_PARTITION)),
+            tables: Mutex::new(TablePool::new(0)),
+            ledger: Mutex::new(Ledger::new()),
             machine: MachineInterrupts::new(),
         }
     }
@@ -108,6 +113,8 @@ impl Spmc {
     /// A partition whose package or manifest is wrong is left out, which the log says.
     pub fn configure(&mut self, manifest: &SpmcManifest, platform: &impl Platform) {
         self.normal_memory = manifest.non_secure_memory.clone();
+        // A share for each, so that nobody can starve another.
+        self.tables.get_mut().set_quota(TABLE_PAGES.checked_div(manifest.partitions.len()).unwrap_or(0));
         self.machine.cpus = manifest.cpus.clone();
         for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
             match self.load(index, entry, manifest, platform) {
@@ -131,6 +138,7 @@ impl Spmc {
             }
         }
         self.keep_packages(manifest, platform);
+        self.partitions().for_each(|partition| self.claim_manifest_buffers(partition));
         self.order_boot();
     }
 
@@ -218,6 +226,11 @@ impl Spmc {
     /// Returns the partition with the endpoint id `id`, if there is one.
     pub(crate) fn partition_by_id(&self, id: EndpointId) -> Option<&Partition> {
         self.partition(id.partition_index()?)
+    }
+
+    /// Returns every partition but the one with the index `index`, stopped ones too.
+    pub(crate) fn others(&self, index: PartitionIndex) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().flatten().filter(move |partition| partition.index() != index)
     }
 
     /// Returns every partition, in the order of their ids.

@@ -47,16 +47,16 @@ impl VmMailboxes {
         Ok(())
     }
 
-    /// Gives the VM `id` its buffers back.
+    /// Gives the VM `id` its buffers back and returns them.
     ///
     /// # Errors
     /// INVALID_PARAMETERS if it has none.
-    pub(crate) fn unmap(&mut self, id: EndpointId) -> Result<(), Status> {
+    pub(crate) fn unmap(&mut self, id: EndpointId) -> Result<[PageRange<Pa>; 2], Status> {
         let mine =
             |slot: &&mut Option<(EndpointId, Mailbox)>| slot.as_ref().is_some_and(|(known, _)| *known == id);
         let slot = self.mailboxes.iter_mut().find(mine).ok_or(Status::InvalidParameters)?;
-        *slot = None;
-        Ok(())
+        let (_, mut mailbox) = slot.take().ok_or(Status::InvalidParameters)?;
+        mailbox.unmap()
     }
 
     /// Tells whether a VM has a page of `tx` or `rx` as its buffer.
@@ -234,7 +234,7 @@ mod tests {
             assert_eq!(vms.map(vm(2), page(tx), page(rx)), Err(Status::Denied), "{tx} {rx}");
         }
         assert_eq!(vms.map(vm(2), page(6), page(7)), Ok(()));
-        assert_eq!(vms.unmap(vm(1)), Ok(()));
+        assert_eq!(vms.unmap(vm(1)), Ok([page(2), page(3)]));
         assert!(vms.get(vm(1)).is_none());
         assert_eq!(vms.map(vm(3), page(3), page(2)), Ok(()));
     }

@@ -12,6 +12,7 @@
 mod attributes;
 mod descriptor;
 mod error;
+mod many;
 mod pool;
 mod table;
 

@@ -5,7 +5,7 @@ use tantalum_types::{MAX_PARTITIONS, PartitionIndex};
 use crate::error::PoolError;
 
 /// Shares out `N` table pages by index. Each owner has at most its quota of them, so that none can starve
-/// another: with a quota of `N / MAX_PARTITIONS` or less, an owner's pages are always there for it.
+/// another: with a quota of `N` by the number of owners or less, an owner's pages are always there for it.
 #[derive(Debug)]
 pub struct TablePool<const N: usize> {
     owners: [Option<PartitionIndex>; N],
@@ -73,6 +73,11 @@ impl<const N: usize> TablePool<N> {
     /// Returns how many pages nobody has.
     pub fn free_count(&self) -> usize {
         self.owners.iter().filter(|owner| owner.is_none()).count()
+    }
+
+    /// Lets each owner have `quota` pages from now on. Who has more keeps them.
+    pub const fn set_quota(&mut self, quota: usize) {
+        self.quota = quota;
     }
 
     /// Returns how many pages each owner may have.

@@ -290,6 +290,19 @@ impl Stage2 {
         pool.free(self.root_page);
     }
 
+    /// Checks that all of `ipa` is mapped and splits the blocks that reach beyond either end, so that it can be
+    /// unmapped without another table.
+    pub(crate) fn make_separable<const N: usize, M: TableMemory + ?Sized, T: Tlb + ?Sized>(
+        &mut self,
+        ipa: &PageRange<Ipa>,
+        pool: &mut TablePool<N>,
+        memory: &M,
+        tlb: &T,
+    ) -> Result<(), Stage2Error> {
+        let (start, end) = self.bounds(ipa)?;
+        self.isolate(start, end, pool, memory, tlb)
+    }
+
     /// Returns the first and the end address of `ipa` after checking that it can be translated here.
     fn bounds(&self, ipa: &PageRange<Ipa>) -> Result<(u64, u64), Stage2Error> {
         if ipa.start().space() != self.space {

@@ -34,7 +34,8 @@ impl Partition for Irq {
         }
         spmc.enable_notifications()?;
         // By FIQ: what its manifest leaves a managed exit to.
-        spmc.enable_managed_exit(Line::Fiq).map(|_| ())
+        spmc.enable_managed_exit(Line::Fiq)?;
+        spmc.enable_notifications()
     }
 
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {

@@ -13,7 +13,7 @@ use crate::result;
 /// Command words, in x3 of a request. All of them take the 64-bit form.
 pub mod command {
     /// Holds a pattern, made of the seed x5, in the registers for x4 ticks of the system counter, with interrupts
-    /// unmasked, or until asked for a managed exit. With x6 not zero, the next partition, whose id is in its low 16
+    /// unmasked, or until it is stopped: by STOP, by a managed exit, or by its own timer. With x6 not zero, the next partition, whose id is in its low 16
     /// bits, holds instead, and this one holds the pattern while it waits. With x7 not zero, the timer of the last one
     /// goes off by IRQ x7 ticks after it began. x4 is how many registers have changed in all, x5 the turns of the loop,
     /// x6 the managed exits and x7 the interrupts that came as exceptions meanwhile, all three from the last one.
@@ -33,6 +33,8 @@ pub mod command {
     /// Asks when things happened, as counts of the system counter: x4 is when the last HOLD of this partition began, x5
     /// when it ended, x6 when the last interrupt was handled.
     pub const TIMES: u64 = 0x5441_0306;
+    /// Ends a HOLD that another execution context of this partition is at.
+    pub const STOP: u64 = 0x5441_0307;
 }
 
 /// Bounds the interrupts that are told apart.
@@ -79,7 +81,7 @@ pub struct Interrupts {
     began: AtomicU64,
     ended: AtomicU64,
     handled: AtomicU64,
-    /// Not zero once a managed exit was asked for, until the next request begins.
+    /// Not zero once HOLD is to end, until it has.
     stop: AtomicU32,
 }
 
@@ -107,6 +109,7 @@ impl Interrupts {
         }
         if matches!(delivery, Delivery::Exception(_)) {
             self.exceptions.fetch_add(1, Ordering::AcqRel);
+            self.stop.store(1, Ordering::Release);
         }
     }
 
@@ -130,6 +133,10 @@ impl Interrupts {
             command::EXITS => Ok(answer(self.exits.read())),
             command::PARAVIRTUAL => Ok(paravirtual(spmc, arguments)),
             command::TIMES => Ok(self.times()),
+            command::STOP => {
+                self.stop.store(1, Ordering::Release);
+                Ok([result::OK, 0, 0, 0, 0])
+            }
             _ => return None,
         })
     }
@@ -145,7 +152,6 @@ impl Interrupts {
         }
         let exits = self.exits.read();
         let exceptions = self.exceptions.load(Ordering::Acquire);
-        self.stop.store(0, Ordering::Release);
         if alarm != 0 {
             let [result, code, ..] = arm(spmc, [alarm, 0, 0, 0]);
             if result != result::OK {
@@ -155,6 +161,8 @@ impl Interrupts {
         let began = counter();
         let deadline = began.saturating_add(ticks);
         let held = interruptible(|| hold(seed, deadline, &self.stop));
+        // It was for this one, even if it came before the loop began.
+        self.stop.store(0, Ordering::Release);
         self.began.store(began, Ordering::Release);
         self.ended.store(counter(), Ordering::Release);
         let exits = difference(self.exits.read(), exits);
