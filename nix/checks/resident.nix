@@ -13,20 +13,21 @@ let
     image = (imageOf { table = ../../tfa/resident.nix; inherit cpus; }).image;
     script = ''
       . "$cases"
-      mkdir -p "$out"
+      consoles="$out/resident-$cpus-cpus"
+      mkdir -p "$consoles"
       # A virtual clock: what is logged does not depend on how busy the machine is. The limit is for hangs.
-      MODE=none SECURE_LOG="$out/secure.log" timeout 600 "$image/run" -smp "$cpus" \
-        -icount shift=2,sleep=off -rtc clock=vm < /dev/null > "$out/normal.log" 2>&1 || true
-      cat "$out/secure.log"
+      MODE=none SECURE_LOG="$consoles/secure.log" timeout 600 "$image/run" -smp "$cpus" \
+        -icount shift=2,sleep=off -rtc clock=vm < /dev/null > "$consoles/normal.log" 2>&1 || true
+      cat "$consoles/secure.log"
 
       said() {
-        grep -F -e "$1" "$out/secure.log"
+        grep -F -e "$1" "$consoles/secure.log"
       }
       not_said() {
         ! said "$1"
       }
       up() {
-        grep -F "smp: Brought up 1 node, $cpus CPUs" "$out/normal.log"
+        grep -F "smp: Brought up 1 node, $cpus CPUs" "$consoles/normal.log"
       }
       # As many execution contexts as CPUs, in the words of the SPMC.
       given() {

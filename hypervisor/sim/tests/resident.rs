@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use tantalum_ffa::{Call, DirectMessage, Target, Width, function};
+use tantalum_ffa::{Call, DirectMessage, MemoryTransaction, Status, Target, Width, function};
 use tantalum_hal::{Entry, Event, PhysicalMemory};
 use tantalum_protocol::resident::{Resident, UART_INTERRUPT, Uart, command};
 use tantalum_sdk::{
     BUFFER_SIZE, Boot, Buffers, CallError, Conduit, Memory, PageWords, Partition, Spmc, WORDS_PER_PAGE, serve,
 };
-use tantalum_sim::manifests::{CPUS, device_regions, partition_base, uart};
+use tantalum_sim::manifests::{CPUS, NON_SECURE_BASE, device_regions, partition_base, uart};
 use tantalum_sim::script::{Script, echo};
 use tantalum_sim::{Sim, SimBuilder};
 use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, EndpointId, Ipa, MAX_CPUS, Pa};
@@ -48,13 +48,19 @@ enum Bring {
     Page(Box<[u8; BUFFER_SIZE]>),
 }
 
-/// Is the way from the thread to the script, and so to the SPMC.
-struct Way {
-    ask: Sender<Ask>,
-    bring: Mutex<Receiver<Bring>>,
+/// Is what all execution contexts have together.
+#[derive(Default)]
+struct Image {
     buffers: Buffers,
     /// Where the buffers are on the host, once the SPMC knows them: TX and RX.
     host: Mutex<Option<[u64; 2]>>,
+}
+
+/// Is the way from the thread of an execution context to the script, and so to the SPMC.
+struct Way {
+    ask: Sender<Ask>,
+    bring: Mutex<Receiver<Bring>>,
+    image: Arc<Image>,
     base: u64,
 }
 
@@ -82,27 +88,29 @@ impl Way {
 
 /// Returns the bytes of a buffer of the SDK.
 fn bytes_at(address: u64) -> &'static [AtomicU8; BUFFER_SIZE] {
-    // SAFETY: the address is that of a `Buffer`, which is this array, in a `Way` that lives until its thread ends.
+    // SAFETY: the address is that of a `Buffer`, which is this array, in an `Image` that lives until the last thread of
+    // the partition ends; only those come here.
     unsafe { &*with_exposed_provenance(address as usize) }
 }
 
 impl Conduit for Way {
     fn call(&self, registers: &CallRegisters) -> CallRegisters {
         let mut registers = *registers;
-        let mut host = self.host.lock().unwrap();
         if registers.0[0] == u64::from(function::RXTX_MAP_64) {
-            *host = Some([registers.0[1], registers.0[2]]);
+            *self.image.host.lock().unwrap() = Some([registers.0[1], registers.0[2]]);
             registers.0[1] = self.base + TX;
             registers.0[2] = self.base + RX;
         }
-        if let Some([tx, _]) = *host {
+        // Not held over the call: it may last as long as this execution context waits.
+        let host = *self.image.host.lock().unwrap();
+        if let Some([tx, _]) = host {
             let page = Box::new(std::array::from_fn(|at| bytes_at(tx)[at].load(Ordering::Relaxed)));
             self.write(Ipa::secure(self.base + TX), page);
         }
         let Bring::Answer(answer) = self.ask(Ask::Call(registers)) else {
             panic!("a page in place of an answer")
         };
-        if let Some([_, rx]) = *host {
+        if let Some([_, rx]) = host {
             for (to, from) in bytes_at(rx).iter().zip(*self.read(Ipa::secure(self.base + RX))) {
                 to.store(from, Ordering::Relaxed);
             }
@@ -117,7 +125,7 @@ impl Conduit for Way {
 
 impl Memory for Way {
     fn buffers(&self) -> &Buffers {
-        &self.buffers
+        &self.image.buffers
     }
 
     fn spare_page(&self, _: usize) -> Option<u64> {
@@ -192,18 +200,17 @@ fn run(field: &Field, way: &Way, first: bool) {
 }
 
 /// Returns an execution context of the partition at `base`.
-fn context(field: &Arc<Field>, base: u64, first: bool) -> Script {
+fn context(field: &Arc<Field>, image: &Arc<Image>, base: u64, first: bool) -> Script {
     let mut thread: Option<(Receiver<Ask>, Sender<Bring>)> = None;
-    let field = Arc::clone(field);
+    let (field, image) = (Arc::clone(field), Arc::clone(image));
     Box::new(move |context| {
         let (asked, bring) = match context.entry {
             Entry::Start(_) => {
                 let (ask, asked) = channel();
                 let (bring, brought) = channel();
-                let field = Arc::clone(&field);
+                let (field, image) = (Arc::clone(&field), Arc::clone(&image));
                 std::thread::spawn(move || {
-                    let (buffers, host) = (Buffers::new(), Mutex::new(None));
-                    run(&field, &Way { ask, bring: Mutex::new(brought), buffers, host, base }, first);
+                    run(&field, &Way { ask, bring: Mutex::new(brought), image, base }, first);
                 });
                 thread.insert((asked, bring))
             }
@@ -230,8 +237,9 @@ fn context(field: &Arc<Field>, base: u64, first: bool) -> Script {
 
 /// Boots the partition, with an execution context for each of `cpus`, and an echo.
 fn boot(cpus: usize) -> (Sim, Arc<Field>) {
-    let field = Arc::<Field>::default();
-    let contexts: Vec<Script> = (0..cpus).map(|cpu| context(&field, partition_base(0), cpu == 0)).collect();
+    let (field, image) = (Arc::<Field>::default(), Arc::<Image>::default());
+    let begin = |cpu: usize| context(&field, &image, partition_base(0), cpu == 0);
+    let contexts: Vec<Script> = (0..cpus).map(begin).collect();
     let sim = SimBuilder::new()
         .cpus(cpus)
         .partition_with("resident", contexts, |tree| {
@@ -353,4 +361,65 @@ fn a_notification_that_nobody_bound_is_refused() {
     assert_eq!((intid, deactivated), (UART_INTERRUPT.into(), 0));
     assert_ne!(code, 0);
     assert!(sim.machine().raised_sgis().is_empty());
+}
+
+/// Is where the normal world has its buffers, and behind them the memory that it shares.
+const NORMAL_TX: u64 = NON_SECURE_BASE;
+const NORMAL_RX: u64 = NON_SECURE_BASE + 0x1000;
+const SHARED: u64 = NON_SECURE_BASE + 0x10_0000;
+
+/// Shares `pages` pages at [`SHARED`] with the partition, as its driver does, and returns the handle.
+fn share(sim: &Sim, pages: u32) -> [u32; 2] {
+    let mut descriptor = [0_u8; 96];
+    let mut put = |at: usize, field: &[u8]| descriptor[at..at + field.len()].copy_from_slice(field);
+    // Normal, write-back, inner shareable; one record of 16 bytes at 48: read and write; the composite at 64.
+    put(2, &0x2f_u16.to_le_bytes());
+    put(24, &16_u32.to_le_bytes());
+    put(28, &1_u32.to_le_bytes());
+    put(32, &48_u32.to_le_bytes());
+    put(48, &0x8001_u16.to_le_bytes());
+    put(50, &[2]);
+    put(52, &64_u32.to_le_bytes());
+    put(64, &pages.to_le_bytes());
+    put(68, &1_u32.to_le_bytes());
+    put(80, &SHARED.to_le_bytes());
+    put(88, &pages.to_le_bytes());
+    sim.machine().write(Pa::non_secure(NORMAL_TX), &descriptor).unwrap();
+    let (total_length, fragment_length) = (96, 96);
+    let transaction =
+        MemoryTransaction { width: Width::Bits64, total_length, fragment_length, address: 0, page_count: 0 };
+    match sim.ask(0, Call::MemShare(transaction)) {
+        Call::Success32 { results: [low, high, ..], .. } => [low, high],
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn retrieves_memory_of_the_normal_world_and_gives_it_back() {
+    let (sim, _) = boot(CPUS);
+    sim.call(0, Call::Version { requested: 0x1_0001 });
+    done(&sim.ask(0, Call::RxtxMap { width: Width::Bits64, tx: NORMAL_TX, rx: NORMAL_RX, page_count: 1 }));
+    let reclaim = |[low, high]: [u32; 2]| {
+        let handle = u64::from(high) << 32 | u64::from(low);
+        sim.ask(0, Call::MemReclaim { handle, flags: 0 })
+    };
+    for round in 1..=3_u64 {
+        let handle = share(&sim, 2);
+        let words = handle.map(u64::from);
+        sim.machine().write(Pa::non_secure(SHARED + 0x1008), &(round * 0x11).to_le_bytes()).unwrap();
+        let retrieved = ask(&sim, 1, [command::RETRIEVE, words[0], words[1], 0, 0]);
+        assert_eq!(retrieved, [0, 0, SHARED, 0, 2]);
+        // Words of the second page, through the Non-secure address space.
+        assert_eq!(ask(&sim, 2, [command::EXCHANGE, 513, round, 0, 0]), [0, 0, round * 0x11, 0, 0]);
+        assert_eq!(sim.machine().bytes(Pa::non_secure(SHARED + 0x1008)), round.to_le_bytes());
+        assert!(
+            matches!(reclaim(handle), Call::Error { status: Status::Denied, .. }),
+            "it is still borrowed"
+        );
+        assert_eq!(ask(&sim, 1, [command::RELINQUISH, 0, 0, 0, 0]), [0; 5]);
+        done(&reclaim(handle));
+        // The handle is gone, and with it the memory.
+        let [_, code, ..] = ask(&sim, 1, [command::RETRIEVE, words[0], words[1], 0, 0]);
+        assert_eq!(code, Status::InvalidParameters.to_raw().into());
+    }
 }
