@@ -46,7 +46,7 @@ impl Failure {
         Some(match raw {
             0 => Self::Offence(Offence::Read),
             1 => Self::Offence(Offence::Jump),
-            2 => Self::Offence(Offence::Register),
+            2 => Self::Offence(Offence::Call),
             3 => Self::Offence(Offence::Undefined),
             4 => Self::Panic,
             _ => return None,

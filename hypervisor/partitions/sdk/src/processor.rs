@@ -37,8 +37,8 @@ pub enum Offence {
     Read,
     /// It jumps to one.
     Jump,
-    /// It uses a register that is kept from partitions.
-    Register,
+    /// It makes a call that is none, by its immediate.
+    Call,
     /// It executes no instruction, which its own exception handler reports before it gives up.
     Undefined,
 }
@@ -92,8 +92,7 @@ mod imp {
                     "br x9",
                     out("x9") _
                 ),
-                // ICC_IAR1_EL1, of the interrupt controller.
-                Offence::Register => asm!("mrs x9, s3_0_c12_c12_0", out("x9") _),
+                Offence::Call => asm!("hvc #1"),
                 Offence::Undefined => asm!("udf #0"),
             }
         }
