@@ -204,7 +204,8 @@ mod tests {
     fn each_transition_exists_where_it_makes_sense_and_nowhere_else() {
         type Row = [Option<Life>; 8];
         const NO: Option<Life> = None;
-        let table: [(&str, fn(Life) -> Option<Life>, Row); 7] = [
+        type Step = fn(Life) -> Option<Life>;
+        let table: [(&str, Step, Row); 7] = [
             ("claim", Life::claimed, [Some(Booting), NO, NO, NO, NO, NO, NO, NO]),
             ("initialised", Life::initialised, [NO, Some(Live), NO, NO, NO, NO, NO, NO]),
             (
