@@ -546,3 +546,44 @@ proptest! {
         prop_assert_eq!(pool.free_count(), PAGES, "{}", format!("{operations:?}"));
     }
 }
+
+// --- Many ranges at once
+
+#[test]
+fn many_ranges_are_mapped_wholly_or_not_at_all() {
+    let mut bench = Bench::new();
+    // A page in every piece of 2 MiB takes a table each, besides the root and one of level 2.
+    let far = |count: u64| (0..count).map(|index| ipa(index * 512 + 7, 1));
+    let fits = QUOTA as u64 - 2;
+    let all = |bench: &mut Bench, count| {
+        let Bench { machine, pool, stage2 } = bench;
+        stage2.map_all_identically(far(count), Attributes::DATA, pool, &*machine, &*machine)
+    };
+    let free = bench.pool.free_count();
+    assert_eq!(all(&mut bench, fits + 1), Err(Stage2Error::Pool(PoolError::QuotaUsedUp)));
+    assert_eq!((bench.pool.free_count(), bench.reachable()), (free, 1), "nothing is left of it");
+    assert_eq!(all(&mut bench, fits), Ok(()));
+    assert_eq!(bench.page(7).map(|mapping| mapping.pa), Some(Pa::secure(7 * PAGE_SIZE)));
+    // One that is mapped already undoes the others, and stays.
+    bench.unmap(ipa(7, 1)).unwrap();
+    assert_eq!(all(&mut bench, fits), Err(Stage2Error::MappedAlready));
+    assert!(bench.page(7).is_none() && bench.page(512 + 7).is_some());
+}
+
+#[test]
+fn many_ranges_are_unmapped_wholly_or_not_at_all() {
+    let mut bench = Bench::new();
+    let block = ipa(0x200, 512);
+    bench.map(block, pa(0x200, 512), Attributes::OWN_MEMORY).unwrap();
+    bench.map(ipa(0x800, 1), pa(0x800, 1), Attributes::DATA).unwrap();
+    let all = |bench: &mut Bench, ranges: &[PageRange<Ipa>]| {
+        let Bench { machine, pool, stage2 } = bench;
+        stage2.unmap_all(ranges.iter().copied(), pool, &*machine, &*machine)
+    };
+    let missing = [ipa(0x210, 1), ipa(0x800, 1), ipa(0x900, 1)];
+    assert_eq!(all(&mut bench, &missing), Err(Stage2Error::NotMapped));
+    assert!(bench.page(0x210).is_some() && bench.page(0x800).is_some());
+    assert_eq!(all(&mut bench, &missing[..2]), Ok(()));
+    assert!(bench.page(0x210).is_none() && bench.page(0x800).is_none());
+    assert_eq!(bench.page(0x211).map(|mapping| mapping.attributes), Some(Attributes::OWN_MEMORY));
+}
