@@ -203,8 +203,9 @@ mod tests {
     #[test]
     fn each_transition_exists_where_it_makes_sense_and_nowhere_else() {
         type Row = [Option<Life>; 8];
+        type Transition = fn(Life) -> Option<Life>;
         const NO: Option<Life> = None;
-        let table: [(&str, fn(Life) -> Option<Life>, Row); 7] = [
+        let table: [(&str, Transition, Row); 7] = [
             ("claim", Life::claimed, [Some(Booting), NO, NO, NO, NO, NO, NO, NO]),
             ("initialised", Life::initialised, [NO, Some(Live), NO, NO, NO, NO, NO, NO]),
             (

@@ -290,7 +290,7 @@ impl Spmc {
     pub(crate) fn reset_notifications(&self, partition: &Partition) {
         if partition.manifest().notification_support {
             // The count was checked when the manifest was.
-            let count = usize::from(partition.manifest().context_count);
+            let count = partition.manifest().context_count;
             let _ = self.notifications.lock().add_partition(partition.index(), count);
         }
     }
