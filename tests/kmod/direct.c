@@ -205,16 +205,23 @@ static void expect_refused(u32 route, u64 w2, int code, const char *what)
 		     code, "a 64-bit request: %s", what);
 }
 
+/* Who sends is who gets the answer. */
+static void expect_answered_to(u16 sender)
+{
+	struct ffa_regs request = ffa_request64(ECHO_ID, 1, 2, 3, 4, 5);
+	struct ffa_regs reply;
+
+	request.x[1] = ffa_route(sender, ECHO_ID);
+	reply = ffa_direct(&request, NULL);
+	expect_response(&request, &reply, "a request of VM 0x%x", sender);
+}
+
 static void refused_on_this_cpu(void *unused)
 {
 	int cpu = smp_processor_id();
 	int bit, sp;
 
 	/* Spoofed senders. Secure ids are refused by the SPMD already. */
-	expect_refused(ffa_route(ABSENT_VM_ID, ECHO_ID), 0,
-		       FFA_RET_INVALID_PARAMETERS, "from a VM that is unknown");
-	expect_refused(ffa_route(0x7fff, ECHO_ID), 0,
-		       FFA_RET_INVALID_PARAMETERS, "from the last VM id");
 	expect_refused(ffa_route(RELAY_ID, ECHO_ID), 0,
 		       FFA_RET_INVALID_PARAMETERS, "from another partition");
 	expect_refused(ffa_route(ECHO_ID, ECHO_ID), 0,
@@ -223,6 +230,10 @@ static void refused_on_this_cpu(void *unused)
 		       FFA_RET_INVALID_PARAMETERS, "from the SPMC");
 	expect_refused(ffa_route(0xffff, ECHO_ID), 0,
 		       FFA_RET_INVALID_PARAMETERS, "from the SPMD");
+
+	/* Which of its VMs may send is for the hypervisor to say. */
+	expect_answered_to(ABSENT_VM_ID);
+	expect_answered_to(0x7fff);
 
 	/* Receivers that take none. */
 	expect_refused(ffa_route(HOST_ID, HOST_ID), 0,

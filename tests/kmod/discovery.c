@@ -269,7 +269,6 @@ static const struct feature partition_has[] = {
 	{ FFA_NOTIFICATION_GET, 0, "FFA_NOTIFICATION_GET" },
 	{ FFA_MSG_SEND2, 0, "FFA_MSG_SEND2" },
 	{ FFA_FEATURE_NPI, 0, "notification pending interrupt" },
-	{ FFA_FEATURE_MEI, 0, "managed exit interrupt" },
 	{ FFA_CONSOLE_LOG, 0, "FFA_CONSOLE_LOG (32-bit)" },
 	{ FFA_SMC_64(0x8a), 0, "FFA_CONSOLE_LOG (64-bit)" },
 };
@@ -363,6 +362,11 @@ static void features_of_partition(const struct partition *sp)
 	expect_eq((u32)partition_feature(sp, FFA_FN64_SECONDARY_EP_REGISTER, 0),
 		  sp->contexts > 1 ? 0 : (u32)FFA_RET_NOT_SUPPORTED,
 		  "%s asks for FFA_SECONDARY_EP_REGISTER", sp->name);
+
+	/* Only a partition that is asked for a managed exit has its interrupt. */
+	expect_eq((u32)partition_feature(sp, FFA_FEATURE_MEI, 0),
+		  sp->id == IRQ_ID ? 0 : (u32)FFA_RET_NOT_SUPPORTED,
+		  "%s asks for the managed exit interrupt", sp->name);
 
 	/* What is offered works: the other calls are in other scenarios. */
 	if (ask(&reply, sp, CMD_LOG))

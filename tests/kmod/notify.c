@@ -11,48 +11,73 @@
 #include "protocol.h"
 #include "scenarios.h"
 
-struct ffa_regs bitmap_create(u16 id, u32 vcpus)
+/*
+ * Refusals are many in one function, so what comes back is a code and not a set
+ * of registers on its stack: 0, or the error.
+ */
+static noinline int code_of(u64 x0, u64 x1, u64 x2, u64 x3, u64 x4)
 {
-	return ffa_call(FFA_NOTIFICATION_BITMAP_CREATE, id, vcpus);
+	struct ffa_regs reply = ffa_call(x0, x1, x2, x3, x4);
+
+	if (ffa_is_error(&reply))
+		return (int)reply.x[2];
+	/* A number that no answer has. */
+	return (u32)reply.x[0] == FFA_SUCCESS ||
+		       (u32)reply.x[0] == FFA_FN64_SUCCESS ?
+		       0 : S32_MAX;
 }
 
-struct ffa_regs bitmap_destroy(u16 id)
+int bitmap_create(u16 id, u32 vcpus)
 {
-	return ffa_call(FFA_NOTIFICATION_BITMAP_DESTROY, id);
+	return code_of(FFA_NOTIFICATION_BITMAP_CREATE, id, vcpus, 0, 0);
 }
 
-struct ffa_regs notification_bind(u16 sender, u16 receiver, u32 flags,
-				  u64 bitmap)
+int bitmap_destroy(u16 id)
 {
-	return ffa_call(FFA_NOTIFICATION_BIND, ffa_route(sender, receiver),
-			flags, (u32)bitmap, bitmap >> 32);
+	return code_of(FFA_NOTIFICATION_BITMAP_DESTROY, id, 0, 0, 0);
 }
 
-struct ffa_regs notification_unbind(u16 sender, u16 receiver, u64 bitmap)
+int notification_bind(u16 sender, u16 receiver, u32 flags, u64 bitmap)
 {
-	return ffa_call(FFA_NOTIFICATION_UNBIND, ffa_route(sender, receiver), 0,
-			(u32)bitmap, bitmap >> 32);
+	return code_of(FFA_NOTIFICATION_BIND, ffa_route(sender, receiver),
+		       flags, (u32)bitmap, bitmap >> 32);
 }
 
-struct ffa_regs notification_set(u16 sender, u16 receiver, u32 flags,
-				 u64 bitmap)
+int notification_unbind(u16 sender, u16 receiver, u64 bitmap)
 {
-	return ffa_call(FFA_NOTIFICATION_SET, ffa_route(sender, receiver),
-			flags, (u32)bitmap, bitmap >> 32);
+	return code_of(FFA_NOTIFICATION_UNBIND, ffa_route(sender, receiver), 0,
+		       (u32)bitmap, bitmap >> 32);
 }
 
-struct ffa_regs notification_get(u16 receiver, u16 vcpu, u32 flags)
+int notification_set(u16 sender, u16 receiver, u32 flags, u64 bitmap)
+{
+	return code_of(FFA_NOTIFICATION_SET, ffa_route(sender, receiver), flags,
+		       (u32)bitmap, bitmap >> 32);
+}
+
+static int notification_get_code(u16 receiver, u16 vcpu, u32 flags)
+{
+	return code_of(FFA_NOTIFICATION_GET, ffa_route(vcpu, receiver), flags,
+		       0, 0);
+}
+
+int notification_info_code(void)
+{
+	return code_of(FFA_FN64_NOTIFICATION_INFO_GET, 0, 0, 0, 0);
+}
+
+noinline struct ffa_regs notification_get(u16 receiver, u16 vcpu, u32 flags)
 {
 	return ffa_call(FFA_NOTIFICATION_GET, ffa_route(vcpu, receiver), flags);
 }
 
-struct ffa_regs notification_info_get(void)
+noinline struct ffa_regs notification_info_get(void)
 {
 	return ffa_call(FFA_FN64_NOTIFICATION_INFO_GET);
 }
 
 /* What partitions have signalled to a vCPU of the host, which is cleared. */
-u64 take_notifications(u16 vcpu, const char *what)
+static noinline u64 take_notifications(u16 vcpu, const char *what)
 {
 	struct ffa_regs reply = notification_get(HOST_ID, vcpu, GET_FROM_SPS);
 
@@ -64,7 +89,7 @@ u64 take_notifications(u16 vcpu, const char *what)
 }
 
 /* The error code, or 0, of what a partition is told to do. */
-int partition_code(const struct partition *sp, u64 command, u64 ids, u64 flags,
+noinline int partition_code(const struct partition *sp, u64 command, u64 ids, u64 flags,
 		   u64 bitmap)
 {
 	struct ffa_regs reply;
@@ -78,6 +103,10 @@ int partition_code(const struct partition *sp, u64 command, u64 ids, u64 flags,
 #define expect_code(sp, command, ids, flags, bitmap, code, ...)             \
 	expect_eq((u32)partition_code(sp, command, ids, flags, bitmap),     \
 		  (u32)(code), __VA_ARGS__)
+
+#define expect_done(code, ...) expect_eq((u32)(code), 0, __VA_ARGS__)
+#define expect_refused(code, error, ...) \
+	expect_eq((u32)(code), (u32)(error), __VA_ARGS__)
 
 static const struct partition *const echo = &partitions[0];
 static const struct partition *const irq = &partitions[1];
@@ -222,9 +251,11 @@ static void notify_host_by_driver(void)
 }
 
 /* The flags of an INFO_GET answer: how many lists, how many ids are in each. */
-static void expect_listed(struct ffa_regs reply, u64 lists, u64 sizes, u64 ids,
-			  const char *what)
+static noinline void expect_listed(u64 lists, u64 sizes, u64 ids,
+				   const char *what)
 {
+	struct ffa_regs reply = notification_info_get();
+
 	if (!expect_success(reply, "FFA_NOTIFICATION_INFO_GET %s", what))
 		return;
 	expect_eq(reply.x[2], lists << 7 | sizes << 12, "flags of the list %s",
@@ -236,49 +267,49 @@ static void notify_host_raw(void)
 {
 	struct ffa_regs reply;
 
-	expect_error(bitmap_create(ECHO_ID, 4), FFA_RET_INVALID_PARAMETERS,
+	expect_refused(bitmap_create(ECHO_ID, 4), FFA_RET_INVALID_PARAMETERS,
 		     "bitmaps for a partition");
-	expect_error(bitmap_create(HOST_ID, 0), FFA_RET_INVALID_PARAMETERS,
+	expect_refused(bitmap_create(HOST_ID, 0), FFA_RET_INVALID_PARAMETERS,
 		     "bitmaps for no vCPU");
-	expect_error(bitmap_create(HOST_ID, 9), FFA_RET_INVALID_PARAMETERS,
+	expect_refused(bitmap_create(HOST_ID, 9), FFA_RET_INVALID_PARAMETERS,
 		     "bitmaps for nine vCPUs");
-	expect_error(bitmap_destroy(HOST_ID), FFA_RET_DENIED,
+	expect_refused(bitmap_destroy(HOST_ID), FFA_RET_DENIED,
 		     "destroying bitmaps that are not there");
-	expect_error(bitmap_destroy(ECHO_ID), FFA_RET_INVALID_PARAMETERS,
+	expect_refused(bitmap_destroy(ECHO_ID), FFA_RET_INVALID_PARAMETERS,
 		     "destroying bitmaps of a partition");
-	expect_error(notification_bind(ECHO_ID, HOST_ID, 0, 1), FFA_RET_DENIED,
+	expect_refused(notification_bind(ECHO_ID, HOST_ID, 0, 1), FFA_RET_DENIED,
 		     "binding without bitmaps");
-	expect_error(notification_get(HOST_ID, 0, GET_FROM_SPS),
+	expect_refused(notification_get_code(HOST_ID, 0, GET_FROM_SPS),
 		     FFA_RET_INVALID_PARAMETERS, "reading without bitmaps");
-	expect_error(notification_info_get(), FFA_RET_NO_DATA,
+	expect_refused(notification_info_code(), FFA_RET_NO_DATA,
 		     "a list of nobody");
 
-	if (!expect_success(bitmap_create(HOST_ID, CPU_COUNT),
+	if (!expect_done(bitmap_create(HOST_ID, CPU_COUNT),
 			    "FFA_NOTIFICATION_BITMAP_CREATE"))
 		return;
-	expect_error(bitmap_create(HOST_ID, CPU_COUNT), FFA_RET_DENIED,
+	expect_refused(bitmap_create(HOST_ID, CPU_COUNT), FFA_RET_DENIED,
 		     "a second FFA_NOTIFICATION_BITMAP_CREATE");
 
-	expect_error(notification_bind(ECHO_ID, HOST_ID, 0, 0),
+	expect_refused(notification_bind(ECHO_ID, HOST_ID, 0, 0),
 		     FFA_RET_INVALID_PARAMETERS, "binding no notification");
-	expect_error(notification_bind(ECHO_ID, HOST_ID, 2, 1),
+	expect_refused(notification_bind(ECHO_ID, HOST_ID, 2, 1),
 		     FFA_RET_INVALID_PARAMETERS, "binding with a reserved flag");
-	expect_error(notification_bind(ECHO_ID, RELAY_ID, 0, 1),
+	expect_refused(notification_bind(ECHO_ID, RELAY_ID, 0, 1),
 		     FFA_RET_INVALID_PARAMETERS,
 		     "binding in the name of a partition");
-	expect_error(notification_bind(ABSENT_SP_ID, HOST_ID, 0, 1),
+	expect_refused(notification_bind(ABSENT_SP_ID, HOST_ID, 0, 1),
 		     FFA_RET_INVALID_PARAMETERS,
 		     "binding to a partition that is not there");
-	expect_error(notification_bind(HOST_ID, HOST_ID, 0, 1),
+	expect_refused(notification_bind(HOST_ID, HOST_ID, 0, 1),
 		     FFA_RET_INVALID_PARAMETERS, "binding to the host itself");
-	expect_success(notification_bind(ECHO_ID, HOST_ID, 0,
+	expect_done(notification_bind(ECHO_ID, HOST_ID, 0,
 					 BIT_ULL(63) | BIT(0)),
 		       "binding two notifications to echo");
-	expect_success(notification_bind(ECHO_ID, HOST_ID, 1, BIT(1)),
+	expect_done(notification_bind(ECHO_ID, HOST_ID, 1, BIT(1)),
 		       "binding one for single vCPUs");
-	expect_error(notification_bind(IRQ_ID, HOST_ID, 0, BIT(1) | BIT(2)),
+	expect_refused(notification_bind(IRQ_ID, HOST_ID, 0, BIT(1) | BIT(2)),
 		     FFA_RET_DENIED, "binding one of them to irq");
-	expect_error(notification_unbind(IRQ_ID, HOST_ID, BIT(0)),
+	expect_refused(notification_unbind(IRQ_ID, HOST_ID, BIT(0)),
 		     FFA_RET_DENIED, "taking from irq what it does not have");
 
 	/* In another's name, to nobody, with the wrong scope. */
@@ -302,21 +333,21 @@ static void notify_host_raw(void)
 	expect_code(echo, CMD_NOTIFY_SET, ffa_route(ECHO_ID, HOST_ID), 4, BIT(0),
 		    FFA_RET_INVALID_PARAMETERS,
 		    "echo signals with a reserved flag");
-	expect_error(notification_info_get(), FFA_RET_NO_DATA,
+	expect_refused(notification_info_code(), FFA_RET_NO_DATA,
 		     "a list after refused signals");
 
 	/* Signalled, listed once, read once. */
 	expect_code(echo, CMD_NOTIFY_SET, ffa_route(ECHO_ID, HOST_ID), 0,
 		    BIT_ULL(63), 0, "echo signals");
-	expect_listed(notification_info_get(), 1, 0, HOST_ID, "of the host");
-	expect_error(notification_info_get(), FFA_RET_NO_DATA, "a second list");
-	expect_error(notification_unbind(ECHO_ID, HOST_ID, BIT_ULL(63)),
+	expect_listed(1, 0, HOST_ID, "of the host");
+	expect_refused(notification_info_code(), FFA_RET_NO_DATA, "a second list");
+	expect_refused(notification_unbind(ECHO_ID, HOST_ID, BIT_ULL(63)),
 		     FFA_RET_DENIED, "taking a pending notification");
-	expect_error(bitmap_destroy(HOST_ID), FFA_RET_DENIED,
+	expect_refused(bitmap_destroy(HOST_ID), FFA_RET_DENIED,
 		     "destroying bitmaps with something in them");
 	expect_code(echo, CMD_NOTIFY_SET, ffa_route(ECHO_ID, HOST_ID), 0, BIT(0),
 		    0, "echo signals another");
-	expect_listed(notification_info_get(), 1, 0, HOST_ID, "of news");
+	expect_listed(1, 0, HOST_ID, "of news");
 	expect_eq(take_notifications(1, "of both"), BIT_ULL(63) | BIT(0),
 		  "notifications from echo");
 	expect_eq(take_notifications(0, "again"), 0, "notifications left");
@@ -324,7 +355,7 @@ static void notify_host_raw(void)
 	/* For a single vCPU. */
 	expect_code(echo, CMD_NOTIFY_SET, ffa_route(ECHO_ID, HOST_ID),
 		    NOTIFICATION_FOR_VCPU(2), BIT(1), 0, "echo signals to vCPU 2");
-	expect_listed(notification_info_get(), 1, 1, 2 << 16 | HOST_ID,
+	expect_listed(1, 1, 2 << 16 | HOST_ID,
 		      "of a vCPU");
 	expect_eq(take_notifications(1, "of vCPU 1"), 0, "vCPU 1's");
 	expect_eq(take_notifications(2, "of vCPU 2"), BIT(1), "vCPU 2's");
@@ -334,29 +365,30 @@ static void notify_host_raw(void)
 		    0, "echo signals once more");
 	reply = ffa_call(FFA_NOTIFICATION_INFO_GET);
 	expect_eq((u32)reply.x[0], FFA_SUCCESS, "32-bit answer");
-	expect_listed(reply, 1, 0, HOST_ID, "of 32 bits");
+	expect_eq(reply.x[2], 1 << 7, "flags of the 32-bit list");
+	expect_eq(reply.x[3], HOST_ID, "ids in the 32-bit list");
 
-	expect_error(notification_get(HOST_ID, CPU_COUNT, GET_FROM_SPS),
+	expect_refused(notification_get_code(HOST_ID, CPU_COUNT, GET_FROM_SPS),
 		     FFA_RET_INVALID_PARAMETERS, "reading of vCPU %d",
 		     CPU_COUNT);
-	expect_error(notification_get(HOST_ID, 0, GET_FROM_VMS),
+	expect_refused(notification_get_code(HOST_ID, 0, GET_FROM_VMS),
 		     FFA_RET_INVALID_PARAMETERS, "reading what VMs signal");
-	expect_error(notification_get(HOST_ID, 0, GET_FROM_HYPERVISOR),
+	expect_refused(notification_get_code(HOST_ID, 0, GET_FROM_HYPERVISOR),
 		     FFA_RET_INVALID_PARAMETERS,
 		     "reading what the hypervisor signals");
-	expect_error(notification_get(HOST_ID, 0, 0x10),
+	expect_refused(notification_get_code(HOST_ID, 0, 0x10),
 		     FFA_RET_INVALID_PARAMETERS, "reading with a reserved flag");
-	expect_error(notification_get(ECHO_ID, 0, GET_FROM_SPS),
+	expect_refused(notification_get_code(ECHO_ID, 0, GET_FROM_SPS),
 		     FFA_RET_INVALID_PARAMETERS, "reading what is echo's");
 	expect_eq(take_notifications(0, "at the end"), BIT(0),
 		  "notification that refused reads left alone");
 
-	expect_success(notification_unbind(ECHO_ID, HOST_ID,
+	expect_done(notification_unbind(ECHO_ID, HOST_ID,
 					   BIT_ULL(63) | BIT(1) | BIT(0)),
 		       "taking all from echo");
-	expect_success(bitmap_destroy(HOST_ID),
+	expect_done(bitmap_destroy(HOST_ID),
 		       "FFA_NOTIFICATION_BITMAP_DESTROY");
-	expect_error(bitmap_destroy(HOST_ID), FFA_RET_DENIED,
+	expect_refused(bitmap_destroy(HOST_ID), FFA_RET_DENIED,
 		     "a second FFA_NOTIFICATION_BITMAP_DESTROY");
 }
 
@@ -387,11 +419,11 @@ static void notify_context_here(void *unused)
 	int cpu = smp_processor_id();
 	int other = (cpu + 1) % CPU_COUNT;
 
-	expect_success(notification_set(HOST_ID, ECHO_ID,
+	expect_done(notification_set(HOST_ID, ECHO_ID,
 					NOTIFICATION_FOR_VCPU(other), BIT(2)),
 		       "the host signals to echo's context %d", other);
 	expect_noted(echo, 0, 0, 0, 0, "on another CPU");
-	expect_success(notification_set(HOST_ID, ECHO_ID,
+	expect_done(notification_set(HOST_ID, ECHO_ID,
 					NOTIFICATION_FOR_VCPU(cpu), BIT(2)),
 		       "the host signals to echo's context %d", cpu);
 	expect_noted(echo, 1, 0, BIT(2), 0, "on its CPU");
@@ -436,44 +468,53 @@ static void notify_sp_by_driver(void)
 		  "unregistering the scheduler");
 }
 
-static void notify_sp_refused(void)
+static noinline void expect_not_for_echo(u32 function, const char *what)
 {
 	struct ffa_regs reply;
 
+	if (ask(&reply, echo, CMD_RAW, function, 0, CPU_COUNT))
+		expect_eq((u32)reply.x[6], (u32)FFA_RET_NOT_SUPPORTED, "%s",
+			  what);
+}
+
+static void notify_sp_refused(void)
+{
 	/* echo has bound 0 and 63 to the host, 2 for single contexts, 1 to irq. */
-	expect_error(notification_set(HOST_ID, ECHO_ID, 0, BIT(4)),
+	expect_refused(notification_set(HOST_ID, ECHO_ID, 0, BIT(4)),
 		     FFA_RET_DENIED, "the host signals what is not bound");
-	expect_error(notification_set(HOST_ID, ECHO_ID, 0, BIT(4) | BIT(0)),
+	expect_refused(notification_set(HOST_ID, ECHO_ID, 0, BIT(4) | BIT(0)),
 		     FFA_RET_DENIED, "one that is bound and one that is not");
-	expect_error(notification_set(HOST_ID, ECHO_ID, 0, BIT(1)),
+	expect_refused(notification_set(HOST_ID, ECHO_ID, 0, BIT(1)),
 		     FFA_RET_DENIED, "the host signals irq's");
-	expect_error(notification_set(ABSENT_VM_ID, ECHO_ID, 0, BIT(0)),
+	expect_refused(notification_set(ABSENT_VM_ID, ECHO_ID, 0, BIT(0)),
 		     FFA_RET_DENIED, "a VM signals the host's");
-	expect_error(notification_set(IRQ_ID, ECHO_ID, 0, BIT(1)),
+	expect_refused(notification_set(IRQ_ID, ECHO_ID, 0, BIT(1)),
 		     FFA_RET_INVALID_PARAMETERS, "the host signals as irq");
-	expect_error(notification_set(HOST_ID, HOST_ID, 0, BIT(0)),
+	expect_refused(notification_set(HOST_ID, HOST_ID, 0, BIT(0)),
 		     FFA_RET_INVALID_PARAMETERS, "the host signals to itself");
-	expect_error(notification_set(HOST_ID, ABSENT_SP_ID, 0, BIT(0)),
+	expect_refused(notification_set(HOST_ID, ABSENT_SP_ID, 0, BIT(0)),
 		     FFA_RET_INVALID_PARAMETERS, "to nobody");
-	expect_error(notification_set(HOST_ID, ECHO_ID, 0, 0),
+	expect_refused(notification_set(HOST_ID, ECHO_ID, 0, 0),
 		     FFA_RET_INVALID_PARAMETERS, "no notification");
-	expect_error(notification_set(HOST_ID, ECHO_ID, NOTIFICATION_DELAY_SRI,
+	expect_refused(notification_set(HOST_ID, ECHO_ID, NOTIFICATION_DELAY_SRI,
 				      BIT(0)),
 		     FFA_RET_INVALID_PARAMETERS, "a delay from the host");
-	expect_error(notification_set(HOST_ID, ECHO_ID, 1 << 16, BIT(0)),
+	expect_refused(notification_set(HOST_ID, ECHO_ID, 1 << 16, BIT(0)),
 		     FFA_RET_INVALID_PARAMETERS, "a context without its flag");
-	expect_error(notification_set(HOST_ID, ECHO_ID,
+	expect_refused(notification_set(HOST_ID, ECHO_ID,
 				      NOTIFICATION_FOR_VCPU(0), BIT(0)),
 		     FFA_RET_INVALID_PARAMETERS, "a global one to a context");
-	expect_error(notification_set(HOST_ID, ECHO_ID, 0, BIT(2)),
+	expect_refused(notification_set(HOST_ID, ECHO_ID, 0, BIT(2)),
 		     FFA_RET_INVALID_PARAMETERS, "a context's to all");
-	expect_error(notification_set(HOST_ID, ECHO_ID,
+	expect_refused(notification_set(HOST_ID, ECHO_ID,
 				      NOTIFICATION_FOR_VCPU(CPU_COUNT), BIT(2)),
 		     FFA_RET_INVALID_PARAMETERS, "context %d", CPU_COUNT);
 
 	/* Of the partition. */
-	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(HOST_ID, ECHO_ID), 0, BIT(1),
-		    FFA_RET_DENIED, "echo binds irq's to the host");
+	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(ABSENT_VM_ID, ECHO_ID), 0,
+		    BIT(0), FFA_RET_DENIED, "echo binds the host's to a VM");
+	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(RELAY_ID, ECHO_ID), 0,
+		    BIT(1), FFA_RET_DENIED, "echo binds irq's to relay");
 	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(HOST_ID, IRQ_ID), 0, BIT(9),
 		    FFA_RET_INVALID_PARAMETERS, "echo binds for irq");
 	expect_code(echo, CMD_NOTIFY_BIND, ffa_route(ECHO_ID, ECHO_ID), 0, BIT(9),
@@ -488,17 +529,11 @@ static void notify_sp_refused(void)
 		    GET_FROM_SPS, 0, FFA_RET_INVALID_PARAMETERS,
 		    "echo reads of a context that it does not have");
 	/* These are the normal world's. */
-	if (ask(&reply, echo, CMD_RAW, FFA_NOTIFICATION_BITMAP_CREATE, 0, 4))
-		expect_eq((u32)reply.x[6], (u32)FFA_RET_NOT_SUPPORTED,
-			  "FFA_NOTIFICATION_BITMAP_CREATE from echo");
-	if (ask(&reply, echo, CMD_RAW, FFA_NOTIFICATION_BITMAP_DESTROY, 0))
-		expect_eq((u32)reply.x[6], (u32)FFA_RET_NOT_SUPPORTED,
-			  "FFA_NOTIFICATION_BITMAP_DESTROY from echo");
-	if (ask(&reply, echo, CMD_RAW, FFA_NOTIFICATION_INFO_GET))
-		expect_eq((u32)reply.x[6], (u32)FFA_RET_NOT_SUPPORTED,
-			  "FFA_NOTIFICATION_INFO_GET from echo");
+	expect_not_for_echo(FFA_NOTIFICATION_BITMAP_CREATE, "FFA_NOTIFICATION_BITMAP_CREATE from echo");
+	expect_not_for_echo(FFA_NOTIFICATION_BITMAP_DESTROY, "FFA_NOTIFICATION_BITMAP_DESTROY from echo");
+	expect_not_for_echo(FFA_NOTIFICATION_INFO_GET, "FFA_NOTIFICATION_INFO_GET from echo");
 
-	expect_error(notification_info_get(), FFA_RET_NO_DATA,
+	expect_refused(notification_info_code(), FFA_RET_NO_DATA,
 		     "a list after refused signals");
 	expect_noted(echo, 0, 0, 0, 0, "after refused signals");
 }
@@ -516,17 +551,22 @@ static void notify_sp_raw(void)
 	notify_sp_refused();
 
 	/* Once, and one interrupt for two signals. */
-	expect_success(notification_set(HOST_ID, ECHO_ID, 0, BIT_ULL(63)),
+	expect_done(notification_set(HOST_ID, ECHO_ID, 0, BIT_ULL(63)),
 		       "the host signals");
-	expect_listed(notification_info_get(), 1, 0, ECHO_ID, "of echo");
-	expect_error(notification_info_get(), FFA_RET_NO_DATA, "a second list");
-	expect_code(echo, CMD_NOTIFY_UNBIND, ffa_route(HOST_ID, ECHO_ID), 0,
-		    BIT_ULL(63), FFA_RET_DENIED, "echo takes a pending one");
-	expect_success(notification_set(HOST_ID, ECHO_ID, 0, BIT(0)),
+	expect_listed(1, 0, ECHO_ID, "of echo");
+	expect_refused(notification_info_code(), FFA_RET_NO_DATA, "a second list");
+	expect_done(notification_set(HOST_ID, ECHO_ID, 0, BIT(0)),
 		       "the host signals another");
 	expect_noted(echo, 1, 0, BIT_ULL(63) | BIT(0), 0, "after two signals");
 	expect_noted(echo, 0, 0, 0, 0, "after it has read them");
-	expect_error(notification_info_get(), FFA_RET_NO_DATA,
+
+	/* It is told when its turn would end, if not before. */
+	expect_done(notification_set(HOST_ID, ECHO_ID, 0, BIT_ULL(63)),
+		    "the host signals a third time");
+	expect_code(echo, CMD_NOTIFY_UNBIND, ffa_route(HOST_ID, ECHO_ID), 0,
+		    BIT_ULL(63), FFA_RET_DENIED, "echo takes a pending one");
+	expect_noted(echo, 1, 0, BIT_ULL(63), 0, "after a turn");
+	expect_refused(notification_info_code(), FFA_RET_NO_DATA,
 		     "a list of what has been read");
 
 	/* To the context of each CPU, and to that of another. */
@@ -547,7 +587,7 @@ static void notify_sp_raw(void)
 	expect_code(echo, CMD_NOTIFY_UNBIND, ffa_route(IRQ_ID, ECHO_ID), 0,
 		    BIT(1), 0, "echo takes irq's back");
 	/* Those that were listed and never asked for. */
-	notification_info_get();
+	notification_info_code();
 }
 
 void notify_sp(void)

@@ -19,16 +19,16 @@
 /* What the SPM signals: there is a message in the RX buffer. */
 #define SPM_RX_FULL	BIT(0)
 
-struct ffa_regs bitmap_create(u16 id, u32 vcpus);
-struct ffa_regs bitmap_destroy(u16 id);
-struct ffa_regs notification_bind(u16 sender, u16 receiver, u32 flags,
-				  u64 bitmap);
-struct ffa_regs notification_unbind(u16 sender, u16 receiver, u64 bitmap);
-struct ffa_regs notification_set(u16 sender, u16 receiver, u32 flags,
-				 u64 bitmap);
+/* These return 0 or the error code. */
+int bitmap_create(u16 id, u32 vcpus);
+int bitmap_destroy(u16 id);
+int notification_bind(u16 sender, u16 receiver, u32 flags, u64 bitmap);
+int notification_unbind(u16 sender, u16 receiver, u64 bitmap);
+int notification_set(u16 sender, u16 receiver, u32 flags, u64 bitmap);
+int notification_info_code(void);
+
 struct ffa_regs notification_get(u16 receiver, u16 vcpu, u32 flags);
 struct ffa_regs notification_info_get(void);
-u64 take_notifications(u16 vcpu, const char *what);
 
 /* Has a partition carry out a command: 0 or the error code. */
 int partition_code(const struct partition *sp, u64 command, u64 ids, u64 flags,

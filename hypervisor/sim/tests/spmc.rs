@@ -395,7 +395,6 @@ fn refuses_requests_that_are_not_right() {
         .boot();
     let invalid = Status::InvalidParameters;
     assert_eq!(sim.refusal(0, request_from(ECHO, SECOND, PAYLOAD)), invalid, "in a partition's name");
-    assert_eq!(sim.refusal(0, request_from(EndpointId::new(1), ECHO, PAYLOAD)), invalid, "no such machine");
     assert_eq!(sim.refusal(0, request(EndpointId::HYPERVISOR, PAYLOAD)), invalid, "to itself");
     assert_eq!(sim.refusal(0, request(THIRD, PAYLOAD)), invalid, "there are two");
     assert_eq!(sim.refusal(0, request(EndpointId::new(0x8009), PAYLOAD)), invalid);

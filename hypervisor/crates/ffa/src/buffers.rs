@@ -17,7 +17,9 @@ pub struct EndpointBuffers {
 
 impl EndpointBuffers {
     /// Counts the bytes of the descriptor.
-    pub const SIZE: usize = 16;
+    pub const SIZE: usize = Self::LENGTH as usize;
+
+    const LENGTH: u32 = 16;
 
     /// Reads the descriptor.
     ///
@@ -27,10 +29,10 @@ impl EndpointBuffers {
         let [e0, e1, _, _, r0, r1, r2, r3, t0, t1, t2, t3, ..] = *bytes;
         let rx_offset = u32::from_le_bytes([r0, r1, r2, r3]);
         let tx_offset = u32::from_le_bytes([t0, t1, t2, t3]);
-        let misplaced = |offset: u32| !offset.is_multiple_of(8) || offset < Self::SIZE as u32;
+        let misplaced = |offset: u32| !offset.is_multiple_of(8) || offset < Self::LENGTH;
         if misplaced(rx_offset)
             || misplaced(tx_offset)
-            || rx_offset.abs_diff(tx_offset) < BufferDescription::SIZE as u32
+            || rx_offset.abs_diff(tx_offset) < BufferDescription::LENGTH
         {
             return Err(Status::InvalidParameters);
         }
@@ -58,7 +60,9 @@ pub struct BufferDescription {
 
 impl BufferDescription {
     /// Counts the bytes of the description.
-    pub const SIZE: usize = 32;
+    pub const SIZE: usize = Self::LENGTH as usize;
+
+    const LENGTH: u32 = 32;
 
     /// Reads the description.
     ///

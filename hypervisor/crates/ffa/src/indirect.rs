@@ -22,7 +22,9 @@ pub struct MessageHeader {
 
 impl MessageHeader {
     /// Counts the bytes of the header since FF-A 1.2.
-    pub const SIZE: usize = 40;
+    pub const SIZE: usize = Self::LENGTH as usize;
+
+    const LENGTH: u32 = 40;
 
     /// Counts the bytes of the header in FF-A 1.1, which has no UUID.
     const SIZE_1_1: u32 = 20;
@@ -30,7 +32,7 @@ impl MessageHeader {
     /// Is where a message for an endpoint that speaks `version` begins if nobody wants it elsewhere: the first
     /// multiple of 8 bytes behind the header.
     pub const fn usual_offset(version: Version) -> u32 {
-        if version.major == 1 && version.minor < 2 { 24 } else { Self::SIZE as u32 }
+        if version.major == 1 && version.minor < 2 { 24 } else { Self::LENGTH }
     }
 
     /// Reads the header of a message that an endpoint which speaks `version` sends.

@@ -18,6 +18,7 @@ use crate::partition::Partition;
 use crate::schedule::enter;
 use crate::spmc::{Cpu, Spmc};
 use crate::vcpu::{AfterInit, Origin, RunModel, State, Vcpu, Waiter};
+use crate::vm::KnownVms;
 
 impl Spmc {
     /// Stops the partition of the execution context that runs, since it did what it may not or gave up, and
@@ -124,6 +125,7 @@ impl Spmc {
         // Nobody delivers into its buffers any more.
         partition.endpoint.reset(partition.endpoint.negotiation.version());
         self.reset_notifications(partition);
+        *partition.known_vms.lock() = KnownVms::new();
         // And who still serves it does so for nobody.
         for other in self.partitions().filter(|other| other.index() != partition.index()) {
             for (_, mut vcpu) in other.each_vcpu() {

@@ -21,13 +21,16 @@ impl Spmc {
         cpu: &mut Cpu,
         message: &DirectMessage,
     ) -> Result<Action, Status> {
-        // No virtual machine is known, so nobody else can have sent it. Framework messages that a hypervisor
-        // may send are about virtual machines.
-        if message.sender != EndpointId::HYPERVISOR || message.framework.is_some() {
+        // A hypervisor forwards requests of its virtual machines; who of them may ask is for it to say.
+        if message.sender.is_secure() {
             return Err(Status::InvalidParameters);
         }
+        if message.framework.is_some() {
+            return self.vm_message(cpu, message);
+        }
         let (_, callee) = self.receiver(cpu, message.receiver)?;
-        self.enter(cpu, callee, Origin::NormalWorld(message.sender), message)
+        let origin = Origin::NormalWorld(message.sender);
+        self.enter(cpu, callee, RunModel::DirectRequest { origin }, message)
     }
 
     /// Carries a direct request of one partition to another.
@@ -53,9 +56,10 @@ impl Spmc {
             return Err(Status::Denied);
         }
         let (partition, callee) = self.receiver(cpu, message.receiver)?;
+        let model = RunModel::DirectRequest { origin: Origin::Partition(caller.id) };
         // Nobody else changes the state of an execution context that runs here, or waits for what runs here.
         caller.vcpu()?.block(callee, Cycle::DirectRequest)?;
-        self.enter(cpu, callee, Origin::Partition(caller.id), message).map_err(|status| {
+        self.enter(cpu, callee, model, message).map_err(|status| {
             let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(callee));
             let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
             if cycle { Status::Denied } else { status }
@@ -105,15 +109,14 @@ impl Spmc {
 
     /// Gives the processing element to `callee` so that it answers `message`.
     #[inline]
-    fn enter(
+    pub(crate) fn enter(
         &self,
         cpu: &mut Cpu,
         callee: VcpuId,
-        origin: Origin,
+        model: RunModel,
         message: &DirectMessage,
     ) -> Result<Action, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
-        let model = RunModel::DirectRequest { origin };
         let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
         let entered = vcpu.enter(model);
         drop(vcpu);

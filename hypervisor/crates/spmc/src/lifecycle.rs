@@ -202,6 +202,7 @@ mod tests {
 
     #[test]
     fn each_transition_exists_where_it_makes_sense_and_nowhere_else() {
+        type Transition = fn(Life) -> Option<Life>;
         type Row = [Option<Life>; 8];
         type Transition = fn(Life) -> Option<Life>;
         const NO: Option<Life> = None;

@@ -30,6 +30,7 @@ use crate::vcpu::Vcpu;
 use crate::virtual_interrupts::{
     ContextInterrupts, Line, MANAGED_EXIT, NOTIFICATION_PENDING, OwnedInterrupts,
 };
+use crate::vm::KnownVms;
 
 /// Counts the table pages for all partitions together.
 ///
@@ -56,6 +57,8 @@ pub(crate) struct Partition {
     secondary_entry: AtomicU64,
     /// Where in its life it is.
     pub life: Lifecycle,
+    /// The virtual machines that it has been told of.
+    pub known_vms: Mutex<KnownVms>,
     package: Package,
     /// What it begins anew from; `Some` exactly if its manifest asks for that.
     pristine: Option<Pristine>,
@@ -238,6 +241,7 @@ impl Partition {
             boot_info,
             secondary_entry: AtomicU64::new(0),
             life: Lifecycle::new(),
+            known_vms: Mutex::new(KnownVms::new()),
             package: *package,
             pristine: None,
         };
@@ -551,6 +555,9 @@ impl Partition {
         let mut properties = PartitionProperties::AARCH64;
         properties.set(PartitionProperties::RECEIVES_DIRECT, messaging.receives_direct);
         properties.set(PartitionProperties::SENDS_DIRECT, messaging.sends_direct && !to_normal_world);
+        let vms = &self.manifest.vm_availability;
+        properties.set(PartitionProperties::VM_CREATED, vms.created);
+        properties.set(PartitionProperties::VM_DESTROYED, vms.destroyed);
         properties.set(PartitionProperties::RECEIVES_DIRECT2, messaging.receives_direct2);
         properties.set(PartitionProperties::SENDS_DIRECT2, messaging.sends_direct2 && !to_normal_world);
         properties.set(PartitionProperties::INDIRECT, messaging.indirect);
@@ -615,10 +622,7 @@ fn not_of(messaging: &Messaging) -> PartitionProperties {
 
 /// Refuses what a manifest may ask for and this SPMC does not give, rather than ignore it.
 fn refuse_unsupported(manifest: &PartitionManifest) -> Result<(), PartitionError> {
-    let refused = [
-        (manifest.abort_action == AbortAction::Propagate, "abort-action 3 (propagate)"),
-        (manifest.vm_availability.created || manifest.vm_availability.destroyed, "vm-availability-messages"),
-    ];
+    let refused = [(manifest.abort_action == AbortAction::Propagate, "abort-action 3 (propagate)")];
     match refused.into_iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(PartitionError::Unsupported(what)),
         None => Ok(()),

@@ -109,8 +109,12 @@ impl Spmc {
         message: &DirectMessage,
         platform: &impl Platform,
     ) -> Result<Action, Status> {
-        if message.framework != Some(FrameworkMessage::PmResponse) || message.receiver != EndpointId::SPMC {
-            return Err(Status::InvalidParameters);
+        match message.framework {
+            Some(FrameworkMessage::VmCreatedResponse | FrameworkMessage::VmDestroyedResponse) => {
+                return self.vm_response(cpu, caller, message, platform);
+            }
+            Some(FrameworkMessage::PmResponse) if message.receiver == EndpointId::SPMC => {}
+            _ => return Err(Status::InvalidParameters),
         }
         self.prepare_to_wait(cpu, caller, platform, |vcpu| vcpu.may(Cycle::PowerResponse))?;
         caller.vcpu()?.respond_to_power()?;

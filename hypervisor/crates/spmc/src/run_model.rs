@@ -14,6 +14,8 @@ pub(crate) enum Cycle {
     DirectResponse,
     /// FFA_MSG_SEND_DIRECT_RESP2.
     ServiceResponse,
+    /// FFA_MSG_SEND_DIRECT_RESP to a message about a virtual machine.
+    VmResponse,
     /// FFA_MSG_SEND_DIRECT_RESP to a power management message.
     PowerResponse,
     /// FFA_MSG_SEND_DIRECT_REQ in each form.
@@ -42,33 +44,53 @@ pub(crate) enum Verdict {
 #[inline]
 pub(crate) const fn verdict(model: &RunModel, call: Cycle) -> Verdict {
     use Cycle::{
-        DirectRequest, DirectResponse, Initialise, MsgWait, PowerResponse, Run, ServiceResponse, Yield,
+        DirectRequest, DirectResponse, Initialise, MsgWait, PowerResponse, Run, ServiceResponse, VmResponse,
+        Yield,
     };
     use Verdict::{Allowed, Denied, NoEffect};
     match (model, call) {
         (RunModel::Init, MsgWait | DirectRequest | Initialise) => Allowed,
-        (RunModel::Init, DirectResponse | ServiceResponse | PowerResponse | Run | Yield) => Denied,
+        (RunModel::Init, DirectResponse | ServiceResponse | VmResponse | PowerResponse | Run | Yield) => {
+            Denied
+        }
 
         (RunModel::Run, MsgWait | DirectRequest | Run | Yield) => Allowed,
-        (RunModel::Run, DirectResponse | ServiceResponse | PowerResponse | Initialise) => Denied,
+        (RunModel::Run, DirectResponse | ServiceResponse | VmResponse | PowerResponse | Initialise) => Denied,
 
         (RunModel::DirectRequest { .. }, DirectResponse | DirectRequest | Run | Yield) => Allowed,
-        (RunModel::DirectRequest { .. }, MsgWait | ServiceResponse | PowerResponse | Initialise) => Denied,
+        (
+            RunModel::DirectRequest { .. },
+            MsgWait | ServiceResponse | VmResponse | PowerResponse | Initialise,
+        ) => Denied,
 
         (RunModel::ServiceRequest { .. }, ServiceResponse | DirectRequest | Run | Yield) => Allowed,
-        (RunModel::ServiceRequest { .. }, MsgWait | DirectResponse | PowerResponse | Initialise) => Denied,
+        (
+            RunModel::ServiceRequest { .. },
+            MsgWait | DirectResponse | VmResponse | PowerResponse | Initialise,
+        ) => Denied,
+
+        // It is a direct request of the hypervisor, with an answer of its own.
+        (RunModel::VmMessage { .. }, VmResponse | DirectRequest | Run | Yield) => Allowed,
+        (
+            RunModel::VmMessage { .. },
+            MsgWait | DirectResponse | ServiceResponse | PowerResponse | Initialise,
+        ) => Denied,
 
         // The processing element goes off: the answer is all that is wanted.
         (RunModel::PowerMessage, PowerResponse) => Allowed,
         (
             RunModel::PowerMessage,
-            MsgWait | DirectResponse | ServiceResponse | DirectRequest | Run | Yield | Initialise,
+            MsgWait | DirectResponse | ServiceResponse | VmResponse | DirectRequest | Run | Yield
+            | Initialise,
         ) => Denied,
 
         (RunModel::SecureInterrupt, MsgWait | DirectRequest | Run) => Allowed,
         // The SPMC gave the cycles and wants none back before the interrupt is handled.
         (RunModel::SecureInterrupt, Yield) => NoEffect,
-        (RunModel::SecureInterrupt, DirectResponse | ServiceResponse | PowerResponse | Initialise) => Denied,
+        (
+            RunModel::SecureInterrupt,
+            DirectResponse | ServiceResponse | VmResponse | PowerResponse | Initialise,
+        ) => Denied,
     }
 }
 
@@ -88,6 +110,7 @@ pub(crate) const fn check(model: &RunModel, call: Cycle) -> Result<(), Status> {
 mod tests {
     use super::*;
     use crate::vcpu::Origin;
+    use crate::vm::VmEvent;
     use tantalum_types::EndpointId;
 
     #[test]
@@ -99,6 +122,7 @@ mod tests {
             Cycle::MsgWait,
             Cycle::DirectResponse,
             Cycle::ServiceResponse,
+            Cycle::VmResponse,
             Cycle::PowerResponse,
             Cycle::DirectRequest,
             Cycle::Run,
@@ -106,13 +130,15 @@ mod tests {
             Cycle::Initialise,
         ];
         let origin = Origin::NormalWorld(EndpointId::HYPERVISOR);
+        let (event, vm) = (VmEvent::Created, EndpointId::new(3));
         let table = [
-            (RunModel::Init, [A, D, D, D, A, D, D, A]),
-            (RunModel::Run, [A, D, D, D, A, A, A, D]),
-            (RunModel::DirectRequest { origin }, [D, A, D, D, A, A, A, D]),
-            (RunModel::ServiceRequest { origin }, [D, D, A, D, A, A, A, D]),
-            (RunModel::PowerMessage, [D, D, D, A, D, D, D, D]),
-            (RunModel::SecureInterrupt, [A, D, D, D, A, A, N, D]),
+            (RunModel::Init, [A, D, D, D, D, A, D, D, A]),
+            (RunModel::Run, [A, D, D, D, D, A, A, A, D]),
+            (RunModel::DirectRequest { origin }, [D, A, D, D, D, A, A, A, D]),
+            (RunModel::ServiceRequest { origin }, [D, D, A, D, D, A, A, A, D]),
+            (RunModel::VmMessage { event, vm }, [D, D, D, A, D, A, A, A, D]),
+            (RunModel::PowerMessage, [D, D, D, D, A, D, D, D, D]),
+            (RunModel::SecureInterrupt, [A, D, D, D, D, A, A, N, D]),
         ];
         for (model, row) in table {
             for (call, expected) in calls.into_iter().zip(row) {

@@ -142,7 +142,7 @@ impl Spmc {
                 Origin::NormalWorld(_) | Origin::Nobody(_) => own,
                 Origin::Partition(asker) => more_restrictive(self.action_of(asker), own),
             },
-            RunModel::Run => own,
+            RunModel::Run | RunModel::VmMessage { .. } => own,
             // The normal world's scheduler did not give this turn and cannot give another.
             RunModel::Init | RunModel::PowerMessage | RunModel::SecureInterrupt => NsInterruptsAction::Queued,
         };
@@ -192,6 +192,7 @@ impl Spmc {
             RunModel::Run
             | RunModel::DirectRequest { .. }
             | RunModel::ServiceRequest { .. }
+            | RunModel::VmMessage { .. }
             | RunModel::PowerMessage => self.to_normal_world(cpu, answer::msg_wait()),
         })
     }

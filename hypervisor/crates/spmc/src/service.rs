@@ -50,7 +50,7 @@ impl Spmc {
         if self.normal_world.negotiation.version() < Version::V1_2 {
             return Err(Status::NotSupported);
         }
-        if request.sender != EndpointId::HYPERVISOR {
+        if request.sender.is_secure() {
             return Err(Status::InvalidParameters);
         }
         let (_, callee) = self.service_receiver(cpu, request)?;

@@ -8,6 +8,7 @@ use tantalum_types::{CallRegisters, CpuIndex, EndpointId, PartitionIndex, VcpuId
 
 use crate::run_model::{self, Cycle, Verdict};
 use crate::timer::Timer;
+use crate::vm::VmEvent;
 
 /// Says who waits for the answer to a direct request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub(crate) enum RunModel {
         /// Who asked, and waits.
         origin: Origin,
     },
+    /// To take note of a virtual machine; the hypervisor waits.
+    VmMessage {
+        /// What has become of it.
+        event: VmEvent,
+        /// The virtual machine.
+        vm: EndpointId,
+    },
     /// To take note that its processing element goes off; the SPMD waits.
     PowerMessage,
     /// To handle a secure interrupt that came while it waited: the SPMC itself schedules it, and lets what the
@@ -48,7 +56,9 @@ impl RunModel {
     const fn origin_mut(&mut self) -> Option<&mut Origin> {
         match self {
             Self::DirectRequest { origin } | Self::ServiceRequest { origin } => Some(origin),
-            Self::Init | Self::Run | Self::SecureInterrupt | Self::PowerMessage => None,
+            Self::Init | Self::Run | Self::VmMessage { .. } | Self::SecureInterrupt | Self::PowerMessage => {
+                None
+            }
         }
     }
 }
@@ -253,9 +263,11 @@ impl Vcpu {
             RunModel::DirectRequest { origin } | RunModel::ServiceRequest { origin } => {
                 if origin.endpoint() == asker { Ok(origin) } else { Err(Status::InvalidParameters) }
             }
-            RunModel::Init | RunModel::Run | RunModel::PowerMessage | RunModel::SecureInterrupt => {
-                Err(Status::Denied)
-            }
+            RunModel::Init
+            | RunModel::Run
+            | RunModel::VmMessage { .. }
+            | RunModel::PowerMessage
+            | RunModel::SecureInterrupt => Err(Status::Denied),
         }
     }
 
@@ -265,6 +277,27 @@ impl Vcpu {
     /// DENIED if it may not, or if it does not run.
     pub(crate) fn may(&self, call: Cycle) -> Result<(), Status> {
         run_model::check(&self.running()?, call)
+    }
+
+    /// Returns which virtual machine a running execution context takes note of, and what has become of it.
+    ///
+    /// # Errors
+    /// DENIED if it does not run for that.
+    pub(crate) fn vm_message(&self) -> Result<(VmEvent, EndpointId), Status> {
+        match self.running()? {
+            RunModel::VmMessage { event, vm } => Ok((event, vm)),
+            _ => Err(Status::Denied),
+        }
+    }
+
+    /// Ends the work of a running execution context that has taken note of a virtual machine.
+    ///
+    /// # Errors
+    /// DENIED if it does not run for that.
+    pub(crate) fn respond_to_vm(&mut self) -> Result<(), Status> {
+        self.may(Cycle::VmResponse)?;
+        self.state = State::Waiting;
+        Ok(())
     }
 
     /// Ends the work of a running execution context that has taken note of a power management message.
@@ -418,7 +451,7 @@ impl Vcpu {
             },
             RunModel::PowerMessage => Waiter::Power,
             RunModel::SecureInterrupt => Waiter::Interrupted,
-            RunModel::Run | RunModel::Init => Waiter::NormalWorld,
+            RunModel::Run | RunModel::Init | RunModel::VmMessage { .. } => Waiter::NormalWorld,
         }
     }
 
@@ -677,11 +710,13 @@ mod tests {
     #[test]
     fn each_kind_of_request_has_its_kind_of_answer() {
         let service = RunModel::ServiceRequest { origin: NORMAL };
+        let vm = RunModel::VmMessage { event: VmEvent::Created, vm: EndpointId::new(3) };
         let models = [
             RunModel::Init,
             RunModel::Run,
             SERVING,
             service,
+            vm,
             RunModel::PowerMessage,
             RunModel::SecureInterrupt,
         ];
@@ -691,6 +726,8 @@ mod tests {
             let as_service = answered(|vcpu| vcpu.respond_for_service(EndpointId::HYPERVISOR).is_ok());
             assert_eq!(as_service, model == service);
             assert_eq!(answered(|vcpu| vcpu.respond_to_power().is_ok()), model == RunModel::PowerMessage);
+            assert_eq!(answered(|vcpu| vcpu.respond_to_vm().is_ok()), model == vm);
+            assert_eq!(answered(|vcpu| vcpu.vm_message().is_ok()), model == vm);
             let waits = answered(|vcpu| vcpu.wait().is_ok());
             assert_eq!(waits, matches!(model, RunModel::Init | RunModel::Run | RunModel::SecureInterrupt));
         }
@@ -710,6 +747,8 @@ mod tests {
         assert_eq!(of(RunModel::Run, boot), Some(Waiter::NormalWorld));
         assert_eq!(of(SERVING, boot), Some(Waiter::NormalWorld));
         assert_eq!(of(RunModel::PowerMessage, boot), Some(Waiter::Power));
+        let vm = RunModel::VmMessage { event: VmEvent::Destroyed, vm: EndpointId::new(3) };
+        assert_eq!(of(vm, boot), Some(Waiter::NormalWorld));
         assert_eq!(of(RunModel::SecureInterrupt, boot), Some(Waiter::Interrupted));
         assert_eq!(of(RunModel::Init, AfterInit::AfterInterrupt), Some(Waiter::Interrupted));
         let asked = RunModel::ServiceRequest { origin: asker };

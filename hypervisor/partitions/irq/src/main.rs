@@ -32,9 +32,9 @@ impl Partition for Irq {
         if spmc.enable_interrupt(alarm::INTID, Some(Line::Irq)).is_err() {
             println!("irq has no interrupt {}", alarm::INTID);
         }
+        spmc.enable_notifications()?;
         // By FIQ: what its manifest leaves a managed exit to.
-        spmc.enable_managed_exit(Line::Fiq)?;
-        spmc.enable_notifications()
+        spmc.enable_managed_exit(Line::Fiq).map(|_| ())
     }
 
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {

@@ -555,12 +555,12 @@ mod tests {
                 sent.transaction.receivers.iter().map(|to| (to.endpoint.raw(), to.permissions)).collect();
             assert_eq!(receivers, [(0x8002, Permissions::READ_WRITE), (0x8003, Permissions::READ_ONLY)]);
             assert_eq!((sent.transaction.tag, sent.transaction.sender), (9, OWN_ID));
-            let right = match (kind, fake.calls.borrow()[0]) {
+            let right = matches!(
+                (kind, fake.calls.borrow()[0]),
                 (TransactionKind::Share, Call::MemShare(_))
-                | (TransactionKind::Lend, Call::MemLend(_))
-                | (TransactionKind::Donate, Call::MemDonate(_)) => true,
-                _ => false,
-            };
+                    | (TransactionKind::Lend, Call::MemLend(_))
+                    | (TransactionKind::Donate, Call::MemDonate(_))
+            );
             assert!(right, "{kind:?}");
             assert_eq!(fake.ask(&memory, [command::RECLAIM, 5, 1, 0, 0]), [0, code(Status::Busy), 0, 0, 0]);
             assert_eq!(fake.calls.borrow()[1], Call::MemReclaim { handle: 5, flags: 1 });

@@ -181,3 +181,91 @@ fn buffers(spmc: &Spmc<'_>, mapped: bool) -> Result<(), MemoryError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use tantalum_ffa::{Status, Width, answer};
+    use tantalum_sdk::{Conduit, Line};
+    use tantalum_types::CallRegisters;
+
+    const OWN: EndpointId = EndpointId::new(0x8001);
+    const HOST: EndpointId = EndpointId::new(0);
+    const PENDING: PendingNotifications =
+        PendingNotifications { from_partitions: 1, from_vms: 2, from_spm: 3, from_hypervisor: 4 };
+
+    /// Refuses notification 63, grants everything else, and keeps the last call.
+    struct Spm(RefCell<Option<Call>>);
+
+    impl Conduit for Spm {
+        fn call(&self, registers: &CallRegisters) -> CallRegisters {
+            let call = Call::decode(registers).unwrap();
+            *self.0.borrow_mut() = Some(call);
+            match call {
+                Call::NotificationSet { bitmap, .. } if bitmap >> 63 != 0 => answer::error(Status::Denied),
+                Call::NotificationGet { .. } => answer::success32(PENDING.encode()),
+                _ => answer::success(),
+            }
+        }
+    }
+
+    fn ask(notifications: &Notifications, payload: [u64; 5]) -> ([u64; 5], Option<Call>) {
+        let spm = Spm(RefCell::new(None));
+        let request =
+            DirectMessage { width: Width::Bits64, sender: HOST, receiver: OWN, framework: None, payload };
+        let answer = notifications.answer(&Spmc::new(&spm), &request).unwrap().unwrap();
+        (answer, spm.0.take())
+    }
+
+    #[test]
+    fn commands_become_calls() {
+        let notifications = Notifications::new();
+        let ok = [result::OK, 0, 0, 0, 0];
+        let (sender, receiver) = (EndpointId::new(0x8002), OWN);
+        let bitmap = 1 << 40;
+        for flags in [0, 1] {
+            let call = Call::NotificationBind { sender, receiver, flags, bitmap };
+            let asked = ask(&notifications, [command::BIND, 0x8002_8001, flags.into(), bitmap, 0]);
+            assert_eq!(asked, (ok, Some(call)));
+        }
+        let call = Call::NotificationUnbind { sender, receiver, bitmap };
+        assert_eq!(ask(&notifications, [command::UNBIND, 0x8002_8001, 0, bitmap, 0]), (ok, Some(call)));
+        let call = Call::NotificationSet { sender: OWN, receiver: HOST, flags: 2, bitmap };
+        assert_eq!(ask(&notifications, [command::SET, 0x8001_0000, 2, bitmap, 0]), (ok, Some(call)));
+        let (answer, _) = ask(&notifications, [command::SET, 0x8001_0000, 2, 1 << 63, 0]);
+        assert_eq!(answer, [result::OK, Status::Denied.to_raw().into(), 0, 0, 0]);
+        let call = Call::NotificationGet { receiver: OWN, vcpu: 3, flags: 5 };
+        let (answer, asked) = ask(&notifications, [command::GET, 0x0003_8001, 5, 0, 0]);
+        assert_eq!((answer, asked), ([result::OK, 0, 1, 2, 4 << 32 | 3], Some(call)));
+        let call = Call::RxRelease { endpoint: HOST };
+        assert_eq!(ask(&notifications, [command::RELEASE, 0, 0, 0, 0]), (ok, Some(call)));
+    }
+
+    #[test]
+    fn what_was_signalled_is_told_once() {
+        let notifications = Notifications::new();
+        notifications.note(&PENDING, Delivery::Exception(Line::Irq));
+        let more = PendingNotifications { from_vms: 8, ..PendingNotifications::default() };
+        notifications.note(&more, Delivery::Message);
+        let (answer, _) = ask(&notifications, [command::NOTED, 0, 0, 0, 0]);
+        assert_eq!(answer, [result::OK, 2, 1, 10, 4 << 32 | 3]);
+        let (answer, _) = ask(&notifications, [command::NOTED, 0, 0, 0, 0]);
+        assert_eq!(answer, [result::OK, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn without_buffers_the_answer_says_so() {
+        for word in [command::SEND, command::RECEIVE, command::BUFFERS] {
+            let (answer, call) = ask(&Notifications::new(), [word, 0x8001_8002, 4, 0, 24]);
+            assert_eq!((answer[0], call), (NO_BUFFERS, None));
+        }
+    }
+
+    #[test]
+    fn the_scenarios_compute_the_same() {
+        let bytes = [0, 1, 2, 255, 256].map(|index| pattern(0x0123_4567, index));
+        assert_eq!(bytes, [0x05, 0x19, 0x2c, 0x91, 0xa5]);
+        assert_eq!(bytes.iter().fold(0, |sum, byte| checksum(sum, *byte)), 5_409_324);
+    }
+}
