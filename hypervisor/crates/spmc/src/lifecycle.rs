@@ -204,7 +204,6 @@ mod tests {
     fn each_transition_exists_where_it_makes_sense_and_nowhere_else() {
         type Transition = fn(Life) -> Option<Life>;
         type Row = [Option<Life>; 8];
-        type Transition = fn(Life) -> Option<Life>;
         const NO: Option<Life> = None;
         let table: [(&str, Transition, Row); 7] = [
             ("claim", Life::claimed, [Some(Booting), NO, NO, NO, NO, NO, NO, NO]),
