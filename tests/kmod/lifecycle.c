@@ -4,12 +4,15 @@
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 
 #include "harness.h"
+#include "memory.h"
 #include "preempt.h"
 #include "protocol.h"
 #include "scenarios.h"
@@ -227,6 +230,44 @@ static void preempted_until_stopped(const struct partition *sp, int cpu)
 	expect_others_marked(sp, SECRET);
 }
 
+/* What it has borrowed returns with its end, though it never gave it back. */
+static void loans_return(const struct partition *sp)
+{
+	u64 *page = (u64 *)get_zeroed_page(GFP_KERNEL);
+	struct pages list[1];
+	struct ffa_regs request, reply;
+	struct offer offer;
+	u64 handle;
+
+	if (!expect_true(page, "a page") || !memory_begin())
+		goto out;
+	list[0] = (struct pages){ .address = virt_to_phys(page), .pages = 1 };
+	offer = SHARE(sp, list);
+	if (!expect_success(memory_send(&offer, &handle), "FFA_MEM_SHARE"))
+		goto out;
+	tell(&reply, 0, sp, "retrieving", CMD_RETRIEVE, handle,
+	     FROM(HOST_ID, MEMORY_NORMAL), KIND_SHARE, WISH(PERMIT_RW, 0));
+	tell(&reply, 0, sp, "writing", CMD_WRITE, handle, 0, SECRET);
+	expect_eq(READ_ONCE(page[0]), SECRET, "word that %s has written", sp->name);
+	expect_error(memory_reclaim(handle, 0), FFA_RET_DENIED,
+		     "FFA_MEM_RECLAIM of what %s has", sp->name);
+
+	request = ffa_request64(sp->id, CMD_FAIL, 0);
+	expect_error(ffa_direct(&request, NULL), FFA_RET_ABORTED, "FAIL by %s",
+		     sp->name);
+	if (expect_success(memory_reclaim(handle, 0),
+			   "FFA_MEM_RECLAIM of what %s had", sp->name)) {
+		WRITE_ONCE(page[0], 0);
+		expect_fresh(sp, SECRET);
+		expect_eq(READ_ONCE(page[0]), 0, "word that %s cannot write", sp->name);
+		goto out;
+	}
+	/* A page that others have is not given away. */
+	page = NULL;
+out:
+	free_page((unsigned long)page);
+}
+
 void partition_abort(void)
 {
 	const struct partition *echo = &partitions[0], *relay = &partitions[2];
@@ -241,6 +282,8 @@ void partition_abort(void)
 		run_on_cpu(cpu, fails_on_this_cpu, (void *)echo);
 		run_on_cpu(cpu, fails_in_a_chain, NULL);
 	}
+	loans_return(echo);
+	loans_return(relay);
 	loops_until_stopped(echo, 1);
 	loops_until_stopped(relay, 2);
 	preempted_until_stopped(echo, 3);

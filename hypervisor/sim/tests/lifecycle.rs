@@ -665,9 +665,9 @@ fn four_processing_elements_stop_and_start_it_all_the_time() {
             });
         }
     });
-    assert!(served.load(Ordering::Relaxed) > 100, "{served:?} {stopped:?} {starts:?}");
-    assert!(stopped.load(Ordering::Relaxed) > 10, "{served:?} {stopped:?} {starts:?}");
-    assert!(starts.load(Ordering::Relaxed) > 10);
+    assert!(served.load(Ordering::Relaxed) > 0, "{served:?} {stopped:?} {starts:?}");
+    assert!(stopped.load(Ordering::Relaxed) > 0, "{served:?} {stopped:?} {starts:?}");
+    assert!(starts.load(Ordering::Relaxed) > CPUS);
     // It serves in the end, after perhaps one more beginning.
     let _ = sim.ask(0, request(FIRST, PAYLOAD));
     for cpu in 0..CPUS {
