@@ -84,6 +84,8 @@ impl Spmc {
                 return self.msg_wait(cpu, running, *retain_rx, platform);
             }
             Call::Error { status, .. } => return self.give_up(cpu, running, *status, platform),
+            // It is what the SPMC says to a partition.
+            Call::Interrupt { .. } => return Err(Status::Denied),
             Call::ConsoleLog(text) => console_log(running, text, platform),
             Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
             _ => {
