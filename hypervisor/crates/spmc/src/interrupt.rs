@@ -191,6 +191,24 @@ impl Spmc {
         }
     }
 
+    /// Tells whether the normal world's scheduler is to give `id`, an execution context of `partition`, time for the
+    /// interrupts that are pending for it: where [`Self::wake`] and the end of a turn leave it to it.
+    pub(crate) fn is_scheduled_for_interrupts(&self, partition: &Partition, id: VcpuId) -> bool {
+        let policy = partition.manifest().sri_policy;
+        match self.with_vcpu(id, |vcpu| vcpu.state()) {
+            Some(State::Waiting) => policy.while_waiting || policy.entering_waiting,
+            Some(State::Preempted(_) | State::Yielded(_)) => true,
+            Some(
+                State::Off
+                | State::Running(_)
+                | State::Blocked { .. }
+                | State::Interrupted(_)
+                | State::Aborted,
+            )
+            | None => false,
+        }
+    }
+
     /// Handles an interrupt that stopped an execution context.
     pub(crate) fn interrupt(&self, cpu: &mut Cpu, line: InterruptLine, platform: &impl Platform) -> Action {
         let Some(running) = cpu.current else {
