@@ -338,6 +338,12 @@ impl Vcpu {
         Ok(())
     }
 
+    /// Tells whether an execution context that waits for an answer may let whom it has asked go on by FFA_RUN, should
+    /// it go on before.
+    pub(crate) fn may_run_later(&self) -> bool {
+        matches!(self.state, State::Blocked { model, .. } if run_model::check(&model, Cycle::Run).is_ok())
+    }
+
     /// Lets an execution context that `callee` has answered go on.
     ///
     /// # Errors
