@@ -19,6 +19,9 @@ use tantalum_qemu_virt::{QemuVirt, console};
 use tantalum_spmc::{Cpu, Spmc, TABLE_PAGES};
 use tantalum_types::CallRegisters;
 
+#[cfg(feature = "trace")]
+mod trace;
+
 static PLATFORM: QemuVirt<TABLE_PAGES> = QemuVirt::new();
 
 /// Is written by the first processing element before any other runs, and only read from then on.
@@ -104,9 +107,16 @@ fn run(number: usize) -> ! {
     PLATFORM.start_cpu(index);
     let spmc = SPMC.read();
     let mut cpu = Cpu::new(index);
+    #[cfg(feature = "trace")]
+    let trace = trace::Trace::start(index);
     let mut action = spmc.handle(&mut cpu, Event::Started, &PLATFORM);
     loop {
-        action = spmc.handle(&mut cpu, element.perform(&action), &PLATFORM);
+        #[cfg(feature = "trace")]
+        trace.action(&action);
+        let event = element.perform(&action);
+        #[cfg(feature = "trace")]
+        trace.event(&action, &event);
+        action = spmc.handle(&mut cpu, event, &PLATFORM);
     }
 }
 
