@@ -100,6 +100,7 @@ fn register_warm_entry() {
 fn run(number: usize) -> ! {
     let Some(index) = tantalum_qemu_virt::cpu_index(number) else { halt() };
     // SAFETY: the number is this processing element's, and what an earlier life of it had is gone.
+    #[cfg_attr(feature = "trace", expect(unused_mut, reason = "moved into what traces it"))]
     let mut element = match unsafe { ProcessingElement::new(index) } {
         Ok(element) => element,
         Err(error) => stop(error),
@@ -108,15 +109,10 @@ fn run(number: usize) -> ! {
     let spmc = SPMC.read();
     let mut cpu = Cpu::new(index);
     #[cfg(feature = "trace")]
-    let trace = trace::Trace::start(index);
+    let mut element = trace::Traced::start(element, index);
     let mut action = spmc.handle(&mut cpu, Event::Started, &PLATFORM);
     loop {
-        #[cfg(feature = "trace")]
-        trace.action(&action);
-        let event = element.perform(&action);
-        #[cfg(feature = "trace")]
-        trace.event(&action, &event);
-        action = spmc.handle(&mut cpu, event, &PLATFORM);
+        action = spmc.handle(&mut cpu, element.perform(&action), &PLATFORM);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Records what enters and leaves the SPMC.
 
+use tantalum_aarch64::pe::ProcessingElement;
 use tantalum_aarch64::timer;
 use tantalum_hal::{Action, Event, Platform as _};
 use tantalum_qemu_virt::QemuVirt;
@@ -11,34 +12,33 @@ use crate::PLATFORM;
 
 static COUNTERS: Counters = Counters::new();
 
-/// Records on one processing element, if there is memory for it.
-pub(crate) struct Trace(Option<Recorder<'static, QemuVirt<TABLE_PAGES>>>);
+/// Is a processing element that records what it is told and what it came back with, if there is memory for it.
+pub(crate) struct Traced {
+    element: ProcessingElement,
+    recorder: Option<Recorder<'static, QemuVirt<TABLE_PAGES>>>,
+}
 
-impl Trace {
-    /// Begins to record on `cpu`, which is this processing element and has just been started.
-    pub(crate) fn start(cpu: CpuIndex) -> Self {
-        let recorder = match Recorder::new(&PLATFORM, &COUNTERS, cpu, timer::frequency()) {
-            Ok(recorder) => recorder,
-            Err(error) => {
-                log::error!("CPU {} is not traced: {error}", cpu.get());
-                return Self(None);
-            }
-        };
-        recorder.event(PLATFORM.now(), None, &Event::Started);
-        Self(Some(recorder))
+impl Traced {
+    /// Begins to record on `cpu`, which `element` and this processing element are, and which has just been started.
+    pub(crate) fn start(element: ProcessingElement, cpu: CpuIndex) -> Self {
+        let recorder = Recorder::new(&PLATFORM, &COUNTERS, cpu, timer::frequency());
+        let recorder =
+            recorder.inspect_err(|error| log::error!("CPU {} is not traced: {error}", cpu.get())).ok();
+        if let Some(recorder) = &recorder {
+            recorder.event(PLATFORM.now(), None, &Event::Started);
+        }
+        Self { element, recorder }
     }
 
-    /// Records what is about to be done.
-    pub(crate) fn action(&self, action: &Action) {
-        if let Some(recorder) = &self.0 {
+    /// Carries out an action and returns what the processing element came back with.
+    pub(crate) fn perform(&mut self, action: &Action) -> Event {
+        if let Some(recorder) = &self.recorder {
             recorder.action(PLATFORM.now(), action);
         }
-    }
-
-    /// Records what came back from it.
-    pub(crate) fn event(&self, turn: &Action, event: &Event) {
-        if let Some(recorder) = &self.0 {
-            recorder.event(PLATFORM.now(), Some(turn), event);
+        let event = self.element.perform(action);
+        if let Some(recorder) = &self.recorder {
+            recorder.event(PLATFORM.now(), Some(action), &event);
         }
+        event
     }
 }
