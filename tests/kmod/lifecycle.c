@@ -239,8 +239,8 @@ static void loans_return(const struct partition *sp)
 	struct offer offer;
 	u64 handle;
 
-	if (!expect_true(page, "a page") || !memory_begin())
-		goto out;
+	if (!expect_true(page, "a page"))
+		return;
 	list[0] = (struct pages){ .address = virt_to_phys(page), .pages = 1 };
 	offer = SHARE(sp, list);
 	if (!expect_success(memory_send(&offer, &handle), "FFA_MEM_SHARE"))
@@ -273,6 +273,8 @@ void partition_abort(void)
 	const struct partition *echo = &partitions[0], *relay = &partitions[2];
 	int cpu, i;
 
+	if (!memory_begin())
+		return;
 	for (i = 0; i < PARTITION_COUNT; i++) {
 		fails_on_this_cpu((void *)&partitions[i]);
 		for_each_online_cpu(cpu)
