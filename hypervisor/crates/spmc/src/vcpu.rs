@@ -166,6 +166,18 @@ impl Vcpu {
         self.state
     }
 
+    /// Tells whether the execution context is in the middle of something.
+    pub(crate) fn is_at_work(&self) -> bool {
+        match self.state {
+            State::Off | State::Waiting | State::Aborted => false,
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => true,
+        }
+    }
+
     /// Returns what the execution context has logged since its last whole line.
     pub(crate) fn log_mut(&mut self) -> &mut crate::console::LineBuffer {
         &mut self.log
