@@ -150,7 +150,7 @@ impl Spmc {
         // And who still serves it does so for nobody.
         for other in self.partitions().filter(|other| other.index() != partition.index()) {
             for (_, mut vcpu) in other.each_vcpu() {
-                vcpu.forget_asker(partition.index());
+                vcpu.forget_asker(|asker| asker.partition == partition.index());
             }
         }
         let whole = self.has_all_its_memory(partition.index());

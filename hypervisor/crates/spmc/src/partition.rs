@@ -371,9 +371,10 @@ impl Partition {
     /// Remembers where execution contexts other than the first begin.
     ///
     /// # Errors
-    /// NOT_SUPPORTED if the partition has only one, INVALID_PARAMETERS if `entry` is not in its memory.
+    /// NOT_SUPPORTED if the partition has only one, or speaks FF-A 1.0, INVALID_PARAMETERS if `entry` is not in its
+    /// memory.
     pub(crate) fn register_secondary_entry(&self, entry: u64) -> Result<(), Status> {
-        if !self.is_multi_processor() {
+        if !self.is_multi_processor() || self.endpoint.negotiation.version() < Version::V1_1 {
             return Err(Status::NotSupported);
         }
         // An instruction lies on a multiple of four bytes, and address 0 stands for none.
