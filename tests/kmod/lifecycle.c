@@ -273,8 +273,6 @@ void partition_abort(void)
 	const struct partition *echo = &partitions[0], *relay = &partitions[2];
 	int cpu, i;
 
-	if (!memory_begin())
-		return;
 	for (i = 0; i < PARTITION_COUNT; i++) {
 		fails_on_this_cpu((void *)&partitions[i]);
 		for_each_online_cpu(cpu)
