@@ -7,8 +7,10 @@
 #include <linux/smp.h>
 
 #include <asm/cputype.h>
+#include <asm/simd.h>
 
 #include "harness.h"
+#include "preempt.h"
 #include "protocol.h"
 #include "scenarios.h"
 
@@ -70,6 +72,19 @@ static void expect_own_context(const struct partition *sp)
 		  smp_processor_id());
 }
 
+/* Every call is made with a pattern in Linux's vectors: the partition has its own. */
+static void expect_own_vectors(const struct partition *sp)
+{
+	struct ffa_regs reply;
+
+	if (expect_true(may_use_simd(), "vectors can be filled on CPU %d",
+			smp_processor_id()) &&
+	    ask(&reply, sp, CMD_LOOK, LINUX_SEED - LOOK_BASE))
+		expect_eq(reply.x[4], 0,
+			  "FP and SIMD registers of Linux that %s sees on CPU %d",
+			  sp->name, smp_processor_id());
+}
+
 static void echo_on_this_cpu(void *argument)
 {
 	static const u64 patterns[][5] = {
@@ -97,6 +112,8 @@ static void echo_on_this_cpu(void *argument)
 				    (u64[]){ 0, one, 0, ~one, 0 });
 		}
 		expect_own_context(&partitions[sp]);
+		if (wide)
+			expect_own_vectors(&partitions[sp]);
 	}
 }
 
