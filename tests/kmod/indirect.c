@@ -126,7 +126,6 @@ static void between_partitions(void)
 {
 	const u32 sizes[] = { 0, 1, 24, 1000, room_of(echo) };
 	u32 route = ffa_route(ECHO_ID, RELAY_ID);
-	struct ffa_regs reply;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -172,17 +171,14 @@ static void between_partitions(void)
 	expect_rx_full(irq, "after a message");
 	expect_message(irq, RELAY_ID, 64, checksum_of_pattern(9, 64),
 		       "from relay");
-	/* A release without a look takes the notification along. */
 	expect_release(irq, 0, "after a message");
+	/* What a partition has not been told of is not its own to release. */
 	expect_send(relay, ffa_route(RELAY_ID, IRQ_ID), 64, 9, offset_of(relay), 0,
 		    0, "relay sends to irq again");
-	expect_release(irq, 0, "before it is told");
-	if (ask(&reply, irq, CMD_NOTIFY_GET, IRQ_ID, GET_FROM_SPM)) {
-		expect_eq((u32)reply.x[4], 0, "irq reads notifications");
-		expect_eq(reply.x[7], 0, "notifications of a released message");
-	}
-	/* The interrupt had been raised by then. */
-	ask(&reply, irq, CMD_NOTIFY_NOTED);
+	expect_release(irq, FFA_RET_DENIED, "before it is told");
+	/* It was told before it waited again, and to wait is to release. */
+	expect_rx_full(irq, "on its way to wait");
+	expect_release(irq, FFA_RET_DENIED, "after it has waited");
 }
 
 static void refused(void)
@@ -396,11 +392,17 @@ static void partition_to_host(void)
 	expect_success(ffa_call(FFA_RX_RELEASE), "FFA_RX_RELEASE of a message");
 	expect_error(ffa_call(FFA_RX_RELEASE), FFA_RET_DENIED,
 		     "a second FFA_RX_RELEASE");
-	/* A message that is released unseen is nothing to tell of. */
+	/* Nor is the host's what it has not been told of. */
 	expect_send(echo, route, 8, 1, offset_of(echo),
 		    NOTIFICATION_DELAY_SRI, 0,
 		    "echo sends to the host again");
-	expect_success(ffa_call(FFA_RX_RELEASE), "FFA_RX_RELEASE unseen");
+	expect_error(ffa_call(FFA_RX_RELEASE), FFA_RET_DENIED,
+		     "FFA_RX_RELEASE unseen");
+	reply = notification_get(HOST_ID, 0, GET_FROM_SPM);
+	if (expect_success(reply, "FFA_NOTIFICATION_GET of the second message"))
+		expect_eq((u32)reply.x[6], SPM_RX_FULL,
+			  "notification of the second message");
+	expect_success(ffa_call(FFA_RX_RELEASE), "FFA_RX_RELEASE once told");
 	expect_eq((u32)notification_info_code(), (u32)FFA_RET_NO_DATA,
 		  "a list after the release");
 destroy:
