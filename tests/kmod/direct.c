@@ -121,14 +121,16 @@ static void echo_on_this_cpu(void *argument)
 static void note_round_trip(bool wide)
 {
 	const int rounds = 200;
+	struct ffa_regs request = wide ? ffa_request64(ECHO_ID, 0) :
+					 ffa_request32(ECHO_ID, 0);
 	ktime_t start = ktime_get();
+	struct ffa_regs reply;
 	int i;
 
 	for (i = 0; i < rounds; i++) {
-		if (wide)
-			ffa_direct64(ECHO_ID, i);
-		else
-			ffa_direct32(ECHO_ID, i);
+		reply = ffa_smc_bare(&request);
+		while ((u32)reply.x[0] == FFA_INTERRUPT)
+			reply = ffa_call(FFA_RUN, (u32)reply.x[1]);
 	}
 	note("%lld ns for a round trip, mean of %d",
 	     div_s64(ktime_to_ns(ktime_sub(ktime_get(), start)), rounds),

@@ -158,6 +158,18 @@ struct ffa_regs ffa_smc(const struct ffa_regs *request)
 	return registers;
 }
 
+struct ffa_regs ffa_smc_bare(const struct ffa_regs *request)
+{
+	struct arm_smccc_1_2_regs args, res;
+	struct ffa_regs reply;
+
+	BUILD_BUG_ON(sizeof(args) != sizeof(*request));
+	memcpy(&args, request, sizeof(args));
+	arm_smccc_1_2_smc(&args, &res);
+	memcpy(&reply, &res, sizeof(reply));
+	return reply;
+}
+
 struct ffa_regs ffa_direct(const struct ffa_regs *request,
 			   unsigned int *preempted)
 {
