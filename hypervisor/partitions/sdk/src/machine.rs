@@ -103,18 +103,18 @@ impl Memory for Smc {
 
     fn with_page(&self, address: u64, space: AddressSpace, work: &mut dyn FnMut(&PageWords)) -> bool {
         let slot = mpidr() & 0xff;
+        let Ok(at) = usize::try_from(WINDOW.wrapping_add(slot << 12)) else { return false };
         // SAFETY: once the image and the manifest are mapped, nobody makes a reference that excludes others.
         let tables = unsafe { &*TABLES.0.get() };
         let entry = usize::try_from(slot).ok().and_then(|slot| tables.window.get(slot));
         let Some(entry) = entry.filter(|entry| entry.load(Ordering::Relaxed) == 0) else { return false };
         entry.store(window_entry(address, space), Ordering::Relaxed);
-        let at = WINDOW.wrapping_add(slot << 12);
         // SAFETY: a barrier. It makes the new entry visible to the MMU, which has none for this page yet.
         unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
         // SAFETY: the page is mapped as long as `work` runs: the entry is this execution context's, and is not
         // changed before it is zero again. Others may write the memory at the same time, hence the atomics; whether
         // it is there at all is for stage 2 to say, which ends the partition if not.
-        work(unsafe { &*with_exposed_provenance(at as usize) });
+        work(unsafe { &*with_exposed_provenance(at) });
         entry.store(0, Ordering::Relaxed);
         // SAFETY: drops what no longer counts from the TLBs, of every processing element, since this execution
         // context may move. Nothing refers to the page any more.
