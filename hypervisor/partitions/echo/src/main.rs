@@ -39,10 +39,9 @@ impl Partition for Echo {
         &self,
         _spmc: &Spmc<'_>,
         message: FrameworkMessage,
-        _request: &DirectMessage,
+        request: &DirectMessage,
     ) -> [u64; 5] {
-        self.protocol.lifecycle.framework_message(message);
-        [0; 5]
+        self.protocol.lifecycle.framework_message(message, request)
     }
 
     fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {

@@ -51,10 +51,9 @@ impl Partition for Irq {
         &self,
         _spmc: &Spmc<'_>,
         message: FrameworkMessage,
-        _request: &DirectMessage,
+        request: &DirectMessage,
     ) -> [u64; 5] {
-        self.protocol.lifecycle.framework_message(message);
-        [0; 5]
+        self.protocol.lifecycle.framework_message(message, request)
     }
 
     fn interrupt(&self, _spmc: &Spmc<'_>, intid: u32, delivery: Delivery) {

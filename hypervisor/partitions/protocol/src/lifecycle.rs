@@ -23,6 +23,9 @@ pub mod command {
     pub const LIFE: u64 = 0x5441_0403;
     /// Sends the words x5 to x7 to the partition x4: x4 is 0 or the error code, x5 to x7 are x3 to x5 of the answer.
     pub const FORWARD: u64 = 0x5441_0404;
+    /// Answers further messages about virtual machines with the status x4: x4 is how many said that one was created, x5
+    /// that one was destroyed, x6 the id in the last one, x7 its memory handle.
+    pub const VMS: u64 = 0x5441_0405;
 }
 
 /// Is the mark of a life that nobody has marked. It is not zero, so that it comes from the image.
@@ -61,6 +64,11 @@ pub struct Lifecycle {
     commands: AtomicU64,
     loops: AtomicU64,
     powered_off: AtomicU64,
+    vm_status: AtomicU64,
+    vms_created: AtomicU64,
+    vms_destroyed: AtomicU64,
+    last_vm: AtomicU64,
+    last_handle: AtomicU64,
 }
 
 impl Lifecycle {
@@ -70,14 +78,30 @@ impl Lifecycle {
             commands: AtomicU64::new(0),
             loops: AtomicU64::new(0),
             powered_off: AtomicU64::new(0),
+            vm_status: AtomicU64::new(0),
+            vms_created: AtomicU64::new(0),
+            vms_destroyed: AtomicU64::new(0),
+            last_vm: AtomicU64::new(0),
+            last_handle: AtomicU64::new(0),
         }
     }
 
-    /// Takes note of a message of the framework.
-    pub fn framework_message(&self, message: FrameworkMessage) {
+    /// Takes note of a message of the framework, and returns x3 to x7 of the answer.
+    pub fn framework_message(&self, message: FrameworkMessage, request: &DirectMessage) -> [u64; 5] {
+        let counter = match message {
+            FrameworkMessage::PsciRequest => &self.powered_off,
+            FrameworkMessage::VmCreated => &self.vms_created,
+            FrameworkMessage::VmDestroyed => &self.vms_destroyed,
+            _ => return [0; 5],
+        };
+        counter.fetch_add(1, Ordering::AcqRel);
         if message == FrameworkMessage::PsciRequest {
-            self.powered_off.fetch_add(1, Ordering::AcqRel);
+            return [0; 5];
         }
+        let [handle_low, handle_high, vm, ..] = request.payload.map(|word| word & 0xffff_ffff);
+        self.last_vm.store(vm, Ordering::Release);
+        self.last_handle.store(handle_high << 32 | handle_low, Ordering::Release);
+        [self.vm_status.load(Ordering::Acquire), 0, 0, 0, 0]
     }
 
     /// Answers a command of this module.
@@ -92,6 +116,7 @@ impl Lifecycle {
             command::LOOP => self.never_answer(),
             command::YIELD => yields(spmc, first),
             command::LIFE => Ok(self.life(first)),
+            command::VMS => Ok(self.vms(first)),
             command::FORWARD => forward(spmc, request, [first, second, third, fourth]),
             _ => return None,
         })
@@ -102,6 +127,14 @@ impl Lifecycle {
         loop {
             core::hint::spin_loop();
         }
+    }
+
+    fn vms(&self, status: u64) -> [u64; 5] {
+        self.vm_status.store(status, Ordering::Release);
+        let [created, destroyed, vm, handle] =
+            [&self.vms_created, &self.vms_destroyed, &self.last_vm, &self.last_handle]
+                .map(|word| word.load(Ordering::Acquire));
+        [result::OK, created, destroyed, vm, handle]
     }
 
     fn life(&self, mark: u64) -> [u64; 5] {

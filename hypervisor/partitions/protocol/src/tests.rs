@@ -4,7 +4,7 @@ use super::*;
 use std::cell::RefCell;
 use std::string::String;
 
-use tantalum_ffa::{Call, Status, Version, answer, function};
+use tantalum_ffa::{Call, FrameworkMessage, Status, Version, answer, function};
 use tantalum_sdk::Conduit;
 
 const HOST: EndpointId = EndpointId::new(0);
@@ -173,12 +173,36 @@ fn a_life_is_told_from_the_next_by_its_mark() {
     let ask = |word, value| machine.send(0x8001, Width::Bits64, [word, value, 0, 0, 0]);
     assert_eq!(ask(LIFE, 7), [result::OK, 1, lifecycle::FIRST_MARK, 0, 0]);
     assert_eq!(ask(LIFE, 8), [result::OK, 2, 7, 0, 0]);
-    let framework_message = |message| machine.partitions[0].lifecycle.framework_message(message);
-    framework_message(tantalum_ffa::FrameworkMessage::PsciRequest);
-    framework_message(tantalum_ffa::FrameworkMessage::VmCreated);
+    assert_eq!(tell(&machine, FrameworkMessage::PsciRequest, [0x8400_0002, 0, 0]), [0; 5]);
+    assert_eq!(tell(&machine, FrameworkMessage::VmCreated, [0, 0, 5]), [0; 5]);
     assert_eq!(ask(LIFE, 9), [result::OK, 3, 8, 1, 0]);
     assert_eq!(ask(YIELD, 3), [result::OK, 3, 0, 0, 0]);
     assert_eq!(ask(YIELD, 0), [result::OK, 0, 0, 0, 0]);
+}
+
+/// Tells a partition something in the name of the framework.
+fn tell(machine: &Machine, message: FrameworkMessage, [x3, x4, x5]: [u64; 3]) -> [u64; 5] {
+    let request = DirectMessage {
+        width: Width::Bits32,
+        sender: EndpointId::new(0),
+        receiver: EndpointId::new(0x8001),
+        framework: Some(message),
+        payload: [x3, x4, x5, 0, 0],
+    };
+    machine.partitions[0].lifecycle.framework_message(message, &request)
+}
+
+#[test]
+fn what_is_said_of_virtual_machines_is_kept_and_answered_as_told() {
+    use FrameworkMessage::{VmCreated, VmDestroyed, WarmBoot};
+    let machine = Machine::new();
+    let ask = |status| machine.send(0x8001, Width::Bits64, [lifecycle::command::VMS, status, 0, 0, 0]);
+    assert_eq!(ask(7), [result::OK, 0, 0, 0, 0]);
+    assert_eq!(tell(&machine, VmCreated, [1, 2, 5]), [7, 0, 0, 0, 0]);
+    assert_eq!(tell(&machine, WarmBoot, [1, 0, 0]), [0; 5]);
+    assert_eq!(ask(0), [result::OK, 1, 0, 5, 2 << 32 | 1]);
+    assert_eq!(tell(&machine, VmDestroyed, [3, 0, 6]), [0; 5]);
+    assert_eq!(ask(0), [result::OK, 1, 1, 6, 3]);
 }
 
 #[test]

@@ -14,8 +14,6 @@ use crate::test::{Answer, Test};
 pub(crate) const SELF: EndpointId = EndpointId::HYPERVISOR;
 /// Is the multi-processor partition "echo".
 pub(crate) const ECHO: EndpointId = EndpointId::new(0x8001);
-/// Is the last pages of the memory of "echo" (`tfa/partitions.nix`), which its image does not reach.
-pub(crate) const ECHO_SPARE: u32 = 0x0e3f_e000;
 /// Is the uniprocessor partition "irq".
 pub(crate) const IRQ: EndpointId = EndpointId::new(0x8002);
 /// Is the multi-processor partition "relay".
@@ -51,6 +49,19 @@ pub(crate) mod command {
     pub(crate) const READ: u64 = 0x5441_0102;
     /// Writes x6 as the word at byte x5 of the memory x4.
     pub(crate) const WRITE: u64 = 0x5441_0103;
+    /// Lets interrupts come: x4 is how often the notification pending interrupt has come since the last time, x5 what
+    /// partitions have signalled then, x6 what VMs have, x7 what the SPM has.
+    pub(crate) const NOTED: u64 = 0x5441_0204;
+    /// Sends x5 bytes, made of the seed x6, as an indirect message from and to the endpoints in x4. x7: bits 31:0
+    /// where they begin in the buffer, bits 63:32 the flags. x4 is 0 or the error code.
+    pub(crate) const SEND: u64 = 0x5441_0205;
+    /// Reads the message in the RX buffer: x5 has the sender and receiver, and in bits 63:32 where it begins, x6 its
+    /// size, x7 its checksum.
+    pub(crate) const RECEIVE: u64 = 0x5441_0206;
+    /// Releases the RX buffer.
+    pub(crate) const RELEASE: u64 = 0x5441_0207;
+    /// Maps the buffers if x4 is 1, and unmaps them if it is 0.
+    pub(crate) const BUFFERS: u64 = 0x5441_0208;
     /// Holds a pattern, made of the seed x5, in all registers for x4 ticks: x4 is how many have changed, x6 how many
     /// managed exits and x7 how many interrupts came meanwhile.
     pub(crate) const HOLD: u64 = 0x5441_0300;
@@ -58,8 +69,19 @@ pub(crate) mod command {
     pub(crate) const ARM_TIMER: u64 = 0x5441_0301;
     /// Asks how often the interrupt x4 came: x4, of which x5 as IRQ, x6 as FIQ, x7 by FFA_INTERRUPT.
     pub(crate) const COUNTS: u64 = 0x5441_0302;
+    /// Asks how often a managed exit was asked for, as COUNTS.
+    pub(crate) const EXITS: u64 = 0x5441_0303;
     /// Lets the alarm of "irq" go off in x4 seconds.
     pub(crate) const ARM_ALARM: u64 = 0x5441_0305;
+    /// Fails in the way x4, without an answer.
+    pub(crate) const FAIL: u64 = 0x5441_0400;
+    /// Marks the present life with x4: x4 is how many such commands it has seen, x5 the mark before.
+    pub(crate) const LIFE: u64 = 0x5441_0403;
+    /// Sends the words x5 to x7 to the partition x4: x4 is 0 or the error code.
+    pub(crate) const FORWARD: u64 = 0x5441_0404;
+    /// Answers further messages about VMs with the status x4: x4 is how many said that one was created, x5 that one was
+    /// destroyed, x6 the id in the last one, x7 its memory handle.
+    pub(crate) const VMS: u64 = 0x5441_0405;
 }
 
 /// Results, in x3 of an answer.
@@ -68,6 +90,19 @@ pub(crate) mod result {
     pub(crate) const OK: u64 = 0;
     /// The next hop of a RELAY answered with the error code in x4.
     pub(crate) const REFUSED: u64 = 2;
+}
+
+/// Is the mark of a life that nobody has marked.
+pub(crate) const FIRST_MARK: u64 = 0x5441_4652_4553_4821;
+
+/// Returns byte number `index` of an indirect message that is made of `seed`.
+pub(crate) const fn pattern(seed: u64, index: usize) -> u8 {
+    (seed.wrapping_add(index as u64).wrapping_mul(0x9d) >> 3 & 0xff) as u8
+}
+
+/// Returns the checksum of the first `size` bytes of such a message.
+pub(crate) fn checksum(seed: u64, size: usize) -> u64 {
+    (0..size).fold(0, |sum: u64, index| sum.wrapping_mul(31).wrapping_add(pattern(seed, index).into()))
 }
 
 /// Is the interrupt of a partition's own timer.
@@ -90,6 +125,15 @@ impl Test {
             answer = self.call(&Call::Run { target });
         }
         self.is_response(message, &answer)
+    }
+
+    /// Lets a partition carry out a command, and returns x4 to x7 of the answer.
+    #[track_caller]
+    pub(crate) fn tells(&self, partition: EndpointId, command: u64, arguments: [u64; 4]) -> [u64; 4] {
+        let [x4, x5, x6, x7] = arguments;
+        let [result, answer @ ..] = self.ask(&request(partition, [command, x4, x5, x6, x7]));
+        self.equal("result of the partition", result, result::OK);
+        answer
     }
 
     /// Lets a partition make a call with w0 to w3, and returns w0 to w3 of what comes back to it.
@@ -121,7 +165,12 @@ impl Test {
     /// Returns the properties of a partition.
     #[track_caller]
     pub(crate) fn properties(&self, partition: EndpointId) -> PartitionProperties {
-        let mailbox = Mailbox::new(self);
+        self.properties_in(&Mailbox::new(self), partition)
+    }
+
+    /// Returns the properties of a partition, by buffers that are mapped.
+    #[track_caller]
+    pub(crate) fn properties_in(&self, mailbox: &Mailbox<'_>, partition: EndpointId) -> PartitionProperties {
         self.succeeds(&Call::PartitionInfoGet { uuid: Uuid::nil(), count_only: false });
         let size = PartitionInfo::record_size(self.version());
         let records = (0..PARTITIONS.len()).filter_map(|index| {

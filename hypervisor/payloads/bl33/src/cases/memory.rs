@@ -34,6 +34,8 @@ pub(crate) const CASES: &[Case] = cases![
     memory_runs_out,
     memory_other_calls_refused,
     memory_from_eight_cpus,
+    memory_of_a_vm,
+    memory_of_a_stopped_borrower,
 ];
 
 /// Is how memory is sent.
@@ -81,6 +83,11 @@ fn page(number: usize) -> Pages {
     Pages::at(0x1000 + number, 1)
 }
 
+const INVALID: Status = Status::InvalidParameters;
+
+/// Is a range of a descriptor: an address and a number of pages.
+type Range = (u64, u32);
+
 const TO_ECHO: &[Receiver] = &[(ECHO, READ_WRITE, 0)];
 
 /// Donated memory has its permissions from the receiver.
@@ -118,22 +125,19 @@ fn send(t: &Test, mailbox: &Mailbox<'_>, kind: Kind, descriptor: &Descriptor<'_>
     u64::from(w3) << 32 | u64::from(w2)
 }
 
+/// Asserts that a descriptor is refused with `status`.
 #[track_caller]
-fn refused(t: &Test, mailbox: &Mailbox<'_>, kind: Kind, descriptor: &Descriptor<'_>, status: Status) {
+fn refused(
+    t: &Test,
+    mailbox: &Mailbox<'_>,
+    kind: Kind,
+    descriptor: &Descriptor<'_>,
+    status: Status,
+    what: &str,
+) {
     let answer = send_bytes(t, mailbox, kind, &descriptor.encode(t.version()));
-    t.is_error(&answer, status);
-}
-
-/// Asserts that a descriptor is refused as malformed or as not permitted: which of the two is a matter of the order
-/// of checks.
-#[track_caller]
-fn not_taken(t: &Test, mailbox: &Mailbox<'_>, kind: Kind, descriptor: &Descriptor<'_>, what: &str) {
-    let answer = send_bytes(t, mailbox, kind, &descriptor.encode(t.version()));
-    let refused = matches!(
-        Call::decode(&answer),
-        Ok(Call::Error { status: Status::InvalidParameters | Status::Denied, .. })
-    );
-    t.check(refused, format_args!("{what}: expected a refusal, got {}", Answer(&answer)));
+    let as_expected = matches!(Call::decode(&answer), Ok(Call::Error { status: got, .. }) if got == status);
+    t.check(as_expected, format_args!("{kind:?}, {what}: expected {status}, got {}", Answer(&answer)));
     t.nothing_behind(&answer, 4);
 }
 
@@ -196,12 +200,7 @@ fn memory_without_buffer(t: &Test) {
         return;
     }
     for kind in Kind::ALL {
-        let answer = t.call(&kind.call(Width::Bits64, 112, 112));
-        let refused = matches!(
-            Call::decode(&answer),
-            Ok(Call::Error { status: Status::InvalidParameters | Status::Denied, .. })
-        );
-        t.check(refused, format_args!("{kind:?}: got {}", Answer(&answer)));
+        t.refused(&kind.call(Width::Bits64, 112, 112), Status::Denied);
     }
 }
 
@@ -243,14 +242,15 @@ fn memory_lend_and_reclaim(t: &Test) {
     memory.set_word(0, 7);
     for _ in 0..3 {
         let handle = send(t, &mailbox, Kind::Lend, &describe(Kind::Lend, &[(memory.address(), 1)]));
-        t.check(
-            retrieve(t, IRQ, handle, Kind::Lend, READ_WRITE) != 0,
-            format_args!("others can retrieve it"),
-        );
-        t.check(
-            retrieve(t, ECHO, handle, Kind::Share, READ_WRITE) != 0,
-            format_args!("as another kind, too"),
-        );
+        let code = |status: Status| u64::from(status.to_raw());
+        let others = retrieve(t, IRQ, handle, Kind::Lend, READ_WRITE | NO_EXECUTE);
+        t.equal("retrieved by another", others.into(), code(Status::Denied));
+        let shared = retrieve(t, ECHO, handle, Kind::Share, READ_WRITE | NO_EXECUTE);
+        t.equal("retrieved as another kind", shared.into(), code(INVALID));
+        let open = retrieve(t, ECHO, handle, Kind::Lend, READ_WRITE);
+        t.equal("retrieved without a word about execution", open.into(), code(INVALID));
+        let executed = retrieve(t, ECHO, handle, Kind::Lend, READ_WRITE | EXECUTE);
+        t.equal("retrieved to be executed", executed.into(), code(Status::Denied));
         retrieves(t, ECHO, handle, Kind::Lend, READ_WRITE | NO_EXECUTE);
         let (_, seen) = lets(t, ECHO, command::READ, [handle, 0, 0, 0]);
         t.equal("what the partition sees", seen, 7);
@@ -270,15 +270,14 @@ fn memory_donate(t: &Test) {
     let memory = page(0x800);
     let ranges = [(memory.address(), 1)];
     let handle = send(t, &mailbox, Kind::Donate, &describe(Kind::Donate, &ranges));
-    refused(t, &mailbox, Kind::Share, &describe(Kind::Share, &ranges), Status::Denied);
+    refused(t, &mailbox, Kind::Share, &describe(Kind::Share, &ranges), Status::Denied, "what is out");
     // Nobody has taken it yet, so it can be taken back.
     t.succeeds(&reclaim(handle));
     let handle = send(t, &mailbox, Kind::Donate, &describe(Kind::Donate, &ranges));
     retrieves(t, ECHO, handle, Kind::Donate, READ_WRITE | NO_EXECUTE);
-    let answer = t.call(&reclaim(handle));
-    t.check(answer.0[0] == f::ERROR.into(), format_args!("it is taken back from its new owner"));
+    t.refused(&reclaim(handle), INVALID);
     for kind in Kind::ALL {
-        refused(t, &mailbox, kind, &describe(kind, &ranges), Status::Denied);
+        refused(t, &mailbox, kind, &describe(kind, &ranges), Status::Denied, "what is out");
     }
 }
 
@@ -291,7 +290,7 @@ fn memory_two_borrowers(t: &Test) {
     let ranges = [(memory.address(), 1)];
     let receivers = [(ECHO, READ_WRITE, 0), (RELAY, READ_ONLY, 0)];
     let descriptor = Descriptor::new(&receivers, &ranges);
-    not_taken(t, &mailbox, Kind::Donate, &descriptor, "donated to two");
+    refused(t, &mailbox, Kind::Donate, &descriptor, INVALID, "to two");
     for kind in [Kind::Share, Kind::Lend] {
         let handle = send(t, &mailbox, kind, &descriptor);
         t.succeeds(&reclaim(handle));
@@ -308,7 +307,7 @@ fn memory_zeroed(t: &Test) {
     let ranges = [(memory.address(), 1)];
     memory.fill(0x77);
     let zeroed = Descriptor { flags: ZERO, ..describe(Kind::Share, &ranges) };
-    not_taken(t, &mailbox, Kind::Share, &zeroed, "shared and zeroed");
+    refused(t, &mailbox, Kind::Share, &zeroed, INVALID, "zeroed");
     t.check(memory.is_filled(0, 0x77), format_args!("the refused one has changed the memory"));
     let handle = send(t, &mailbox, Kind::Lend, &Descriptor { flags: ZERO, ..describe(Kind::Lend, &ranges) });
     t.check(memory.is_filled(0, 0), format_args!("lent memory is not zeroed"));
@@ -328,7 +327,7 @@ fn memory_twice(t: &Test) {
         let handle = send(t, &mailbox, kind, &describe(kind, &[(first, 4)]));
         for again in Kind::ALL {
             for ranges in [[(first, 1)], [(last, 1)], [(last, 2)], [(first - PAGE as u64, 2)], [(first, 4)]] {
-                refused(t, &mailbox, again, &describe(again, &ranges), Status::Denied);
+                refused(t, &mailbox, again, &describe(again, &ranges), Status::Denied, "what is out");
             }
         }
         t.succeeds(&reclaim(handle));
@@ -374,8 +373,7 @@ fn memory_reclaim_refused(t: &Test) {
         t.refused(&reclaim(wrong), Status::InvalidParameters);
     }
     // It is not the partition's to reclaim.
-    let [w0, ..] = t.lets(ECHO, [f::MEM_RECLAIM, low as u32, high as u32, 0]);
-    t.equal("answer to the partition", w0.into(), f::ERROR.into());
+    t.lets_fail(ECHO, [f::MEM_RECLAIM, low as u32, high as u32, 0], INVALID);
     t.succeeds(&reclaim(handle));
 }
 
@@ -499,19 +497,29 @@ fn memory_header_refused(t: &Test) {
     for kind in Kind::ALL {
         let good = describe(kind, &ranges);
         for sender in [ECHO, IRQ, NOBODY, EndpointId::SPMC] {
-            not_taken(t, &mailbox, kind, &Descriptor { sender, ..good.clone() }, "another sender");
+            let descriptor = Descriptor { sender, ..good.clone() };
+            refused(t, &mailbox, kind, &descriptor, Status::Denied, "another sender");
         }
-        not_taken(t, &mailbox, kind, &Descriptor { handle: 1, ..good.clone() }, "a handle");
+        refused(t, &mailbox, kind, &Descriptor { handle: 1, ..good.clone() }, INVALID, "a handle");
         for flags in [2, 4, 1 << 3, 1 << 5, 1 << 10, 1 << 31] {
-            if kind == Kind::Share && flags == 1 << 3 {
-                continue;
-            }
-            not_taken(t, &mailbox, kind, &Descriptor { flags, ..good.clone() }, "flags");
+            refused(t, &mailbox, kind, &Descriptor { flags, ..good.clone() }, INVALID, "flags");
         }
     }
     let good = describe(Kind::Share, &ranges);
-    for attributes in [0, 0x10, 0x1f, 0x20, 0x27, 0x2c, 0x2e, 0x30, 0x3f, 0x6f, 0xaf] {
-        not_taken(t, &mailbox, Kind::Share, &Descriptor { attributes, ..good.clone() }, "attributes");
+    // Reserved values, the NS bit that only an answer has, and a reserved bit.
+    for attributes in [0x1f, 0x11, 0x20, 0x28, 0x2d, 0x30, 0x3f, 0x6f, 0xaf] {
+        let descriptor = Descriptor { attributes, ..good.clone() };
+        refused(t, &mailbox, Kind::Share, &descriptor, INVALID, "no attributes");
+    }
+    // No type, devices, memory past the caches or not coherent: what the RAM here is not.
+    for attributes in [0, 0x10, 0x14, 0x18, 0x1c, 0x24, 0x26, 0x27, 0x2c, 0x2e] {
+        let descriptor = Descriptor { attributes, ..good.clone() };
+        refused(t, &mailbox, Kind::Share, &descriptor, Status::Denied, "attributes");
+    }
+    // Who lends to one, or donates, leaves the type to the receiver.
+    for kind in [Kind::Lend, Kind::Donate] {
+        let descriptor = Descriptor { attributes: crate::descriptor::NORMAL, ..describe(kind, &ranges) };
+        refused(t, &mailbox, kind, &descriptor, INVALID, "a type");
     }
     let handle = send(t, &mailbox, Kind::Share, &good);
     t.succeeds(&reclaim(handle));
@@ -525,23 +533,41 @@ fn memory_receivers_refused(t: &Test) {
     let ranges = [(page(0).address(), 1)];
     for kind in Kind::ALL {
         let attributes = describe(kind, &ranges).attributes;
-        let cases: [(&[Receiver], &str); 12] = [
-            (&[], "no receiver"),
-            (&[(NOBODY, READ_WRITE, 0)], "nobody"),
-            (&[(SELF, READ_WRITE, 0)], "the sender"),
-            (&[(EndpointId::SPMC, READ_WRITE, 0)], "the SPMC"),
-            (&[(EndpointId::new(5), READ_WRITE, 0)], "a VM alone"),
-            (&[(ECHO, 3, 0)], "reserved data access"),
-            (&[(ECHO, READ_WRITE | EXECUTE, 0)], "execution"),
-            (&[(ECHO, READ_WRITE | 3 << 2, 0)], "reserved instruction access"),
-            (&[(ECHO, READ_WRITE | 1 << 4, 0)], "reserved permissions"),
-            (&[(ECHO, READ_WRITE | 1 << 7, 0)], "reserved permissions"),
-            (&[(ECHO, READ_WRITE, 2)], "reserved flags"),
-            (&[(ECHO, READ_WRITE, 0), (ECHO, READ_ONLY, 0)], "the same twice"),
+        // What the new owner may do, the donor does not say; every other sender does.
+        let data = if kind == Kind::Donate { 0 } else { READ_WRITE };
+        let other = READ_WRITE - data;
+        let cases: [(&[Receiver], Status, &str); 14] = [
+            (&[], INVALID, "no receiver"),
+            (&[(NOBODY, data, 0)], INVALID, "nobody"),
+            (&[(SELF, data, 0)], INVALID, "the sender"),
+            (&[(EndpointId::SPMC, data, 0)], INVALID, "the SPMC"),
+            (&[(EndpointId::new(5), data, 0)], Status::Denied, "a VM alone"),
+            (&[(ECHO, 3, 0)], INVALID, "reserved data access"),
+            (&[(ECHO, other, 0)], INVALID, "data access"),
+            (&[(ECHO, data | EXECUTE, 0)], INVALID, "execution"),
+            (&[(ECHO, data | NO_EXECUTE, 0)], INVALID, "no execution"),
+            (&[(ECHO, data | 3 << 2, 0)], INVALID, "reserved instruction access"),
+            (&[(ECHO, data | 1 << 4, 0)], INVALID, "reserved permissions"),
+            (&[(ECHO, data | 1 << 7, 0)], INVALID, "reserved permissions"),
+            (&[(ECHO, data, 1)], INVALID, "a flag that is for answers"),
+            (&[(ECHO, data, 2)], INVALID, "reserved flags"),
         ];
-        for (receivers, what) in cases {
+        for (receivers, status, what) in cases {
             let descriptor = Descriptor { attributes, ..Descriptor::new(receivers, &ranges) };
-            not_taken(t, &mailbox, kind, &descriptor, what);
+            refused(t, &mailbox, kind, &descriptor, status, what);
+        }
+        // Several receivers, who have the type from the sender.
+        let cases: [(&[Receiver], Status, &str); 3] = [
+            (&[(ECHO, data, 0), (ECHO, data, 0)], INVALID, "the same twice"),
+            (&[(ECHO, data, 0), (NOBODY, data, 0)], INVALID, "and nobody"),
+            (
+                &[(ECHO, data, 0), (EndpointId::new(5), data, 0), (EndpointId::new(6), data, 0)],
+                if kind == Kind::Donate { INVALID } else { Status::Denied },
+                "and two VMs",
+            ),
+        ];
+        for (receivers, status, what) in cases {
+            refused(t, &mailbox, kind, &Descriptor::new(receivers, &ranges), status, what);
         }
     }
     let handle = send(t, &mailbox, Kind::Share, &describe(Kind::Share, &ranges));
@@ -555,28 +581,29 @@ fn memory_ranges_refused(t: &Test) {
     let mailbox = Mailbox::new(t);
     let (first, second) = (page(0).address(), page(1).address());
     for kind in Kind::ALL {
-        let cases: [(&[(u64, u32)], &str); 8] = [
-            (&[(first, 0)], "no page"),
-            (&[(first + 1, 1)], "off the page"),
-            (&[(first + 0x800, 1)], "off the page"),
-            (&[(first, 1), (first, 1)], "the same page twice"),
-            (&[(first, 2), (second, 1)], "overlap"),
-            (&[(first, u32::MAX)], "too many pages"),
-            (&[(u64::MAX - 0xfff, 1)], "the last page of all"),
-            (&[(first, u32::MAX), (second, 2)], "a sum that wraps"),
+        let cases: [(&[Range], Status, &str); 9] = [
+            (&[(first, 0)], INVALID, "no page"),
+            (&[(first, 1), (second, 0)], INVALID, "no page in the second range"),
+            (&[(first + 1, 1)], INVALID, "off the page"),
+            (&[(first + 0x800, 1)], INVALID, "off the page"),
+            (&[(first, 1), (first, 1)], Status::Denied, "the same page twice"),
+            (&[(first, 2), (second, 1)], Status::Denied, "overlap"),
+            (&[(first, u32::MAX)], Status::Denied, "more pages than there are"),
+            (&[(u64::MAX - 0xfff, 1)], INVALID, "an end beyond all addresses"),
+            (&[(first, u32::MAX), (second, 2)], Status::Denied, "a sum that wraps"),
         ];
-        for (ranges, what) in cases {
-            not_taken(t, &mailbox, kind, &describe(kind, ranges), what);
+        for (ranges, status, what) in cases {
+            refused(t, &mailbox, kind, &describe(kind, ranges), status, what);
         }
         let ranges = [(first, 1), (page(4).address(), 1)];
         let good = describe(kind, &ranges);
         for total_pages in [0, 1, 3, u32::MAX] {
             let bad = Descriptor { total_pages: Some(total_pages), ..good.clone() };
-            not_taken(t, &mailbox, kind, &bad, "another number of pages");
+            refused(t, &mailbox, kind, &bad, INVALID, "another number of pages");
         }
         for range_count in [0, 1, 3, 0x1000_0000, u32::MAX] {
             let bad = Descriptor { range_count: Some(range_count), ..good.clone() };
-            not_taken(t, &mailbox, kind, &bad, "another number of ranges");
+            refused(t, &mailbox, kind, &bad, INVALID, "another number of ranges");
         }
     }
     let handle =
@@ -603,17 +630,18 @@ fn memory_addresses_refused(t: &Test) {
             0x3fff_f000,
             0xc000_0000,
             1 << 40,
-            1 << 48,
-            1 << 52,
         ] {
-            not_taken(t, &mailbox, kind, &describe(kind, &[(address, 1)]), "not its RAM");
+            refused(t, &mailbox, kind, &describe(kind, &[(address, 1)]), Status::Denied, "not its RAM");
             let ranges = [(page(0).address(), 1), (address, 1)];
-            not_taken(t, &mailbox, kind, &describe(kind, &ranges), "the second range is not its RAM");
+            refused(t, &mailbox, kind, &describe(kind, &ranges), Status::Denied, "also not its RAM");
         }
-        not_taken(t, &mailbox, kind, &describe(kind, &[(0xbfff_f000, 2)]), "beyond the end of RAM");
+        for address in [1 << 48, 1 << 52] {
+            refused(t, &mailbox, kind, &describe(kind, &[(address, 1)]), INVALID, "no physical address");
+        }
+        refused(t, &mailbox, kind, &describe(kind, &[(0xbfff_f000, 2)]), Status::Denied, "beyond RAM");
         // Its own mailbox is in use by the SPMC.
         for own in [mailbox.tx, mailbox.rx] {
-            not_taken(t, &mailbox, kind, &describe(kind, &[(own.address(), 1)]), "its own mailbox");
+            refused(t, &mailbox, kind, &describe(kind, &[(own.address(), 1)]), Status::Denied, "its mailbox");
         }
     }
 }
@@ -697,7 +725,7 @@ fn memory_fragments(t: &Test) {
         return;
     }
     let mailbox = Mailbox::new(t);
-    for kind in [Kind::Share, Kind::Lend] {
+    for kind in Kind::ALL {
         let handle = send_many(t, &mailbox, kind);
         let mut answer = look_up(t, &mailbox, handle);
         let Ok(Call::MemRetrieveResponse { total_length, fragment_length }) = Call::decode(&answer) else {
@@ -710,6 +738,21 @@ fn memory_fragments(t: &Test) {
             total_length as usize >= header + record.min(16) + 16 * (MANY + 1),
             format_args!("the answer has {total_length} bytes"),
         );
+        let composite = header + 16;
+        let composite = if record > 16 { composite + 16 } else { composite };
+        let mut seen = 0;
+        let mut ranges_in = |from: usize, to: u32| {
+            for at in (from..to as usize).step_by(16) {
+                let (address, pages) = (mailbox.rx.word(at), mailbox.rx.word(at + 8));
+                let expected = (page(0x100 + 2 * seen).address(), 1);
+                t.check(
+                    (address, pages) == expected,
+                    format_args!("range {seen}: expected {expected:x?}, got {address:#x} and {pages:#x}"),
+                );
+                seen += 1;
+            }
+        };
+        ranges_in(composite + 16, fragment_length);
         let mut received = fragment_length;
         while received < total_length {
             mailbox.release();
@@ -717,6 +760,7 @@ fn memory_fragments(t: &Test) {
             match Call::decode(&answer) {
                 Ok(Call::MemFragTx { handle: of, length, .. }) if length > 0 => {
                     t.equal("handle", of, handle);
+                    ranges_in(0, length);
                     received += length;
                 }
                 _ => {
@@ -727,6 +771,7 @@ fn memory_fragments(t: &Test) {
         }
         // The last range is the last thing in the last fragment.
         t.equal("bytes that were received", received.into(), total_length.into());
+        t.equal("ranges that were received", seen as u64, MANY as u64);
         mailbox.release();
         t.succeeds(&reclaim(handle));
     }
@@ -761,13 +806,19 @@ fn memory_fragments_refused(t: &Test) {
     let Ok(Call::MemFragRx { handle, .. }) = Call::decode(&answer) else {
         return t.check(false, format_args!("expected FFA_MEM_FRAG_RX, got {}", Answer(&answer)));
     };
-    let answer = t.call(&frag(handle, 0xffff_0000, SELF));
-    t.check(answer.0[0] == f::ERROR.into(), format_args!("a fragment of 4 GiB: {}", Answer(&answer)));
-    let answer = t.call(&frag(handle, 0, SELF));
-    t.check(answer.0[0] == f::ERROR.into(), format_args!("an empty fragment: {}", Answer(&answer)));
-    // Whether the transaction outlives a bad fragment is the SPMC's choice; that the memory is free again is not.
-    mailbox.tx.fill(0xff);
-    _ = t.call(&frag(handle, 4096, SELF));
+    // Longer than the buffer, empty, and full of what is no range: each ends the transaction, and the memory is free.
+    t.refused(&frag(handle, 0xffff_0000, SELF), INVALID);
+    t.refused(&frag(handle, 16, SELF), INVALID);
+    for length in [0, 4096] {
+        mailbox.tx.write(0, &encoded.bytes()[..PAGE]);
+        let answer = t.call(&Kind::Lend.call(Width::Bits64, encoded.bytes().len(), PAGE));
+        let Ok(Call::MemFragRx { handle, .. }) = Call::decode(&answer) else {
+            return t.check(false, format_args!("expected FFA_MEM_FRAG_RX, got {}", Answer(&answer)));
+        };
+        mailbox.tx.fill(0xff);
+        t.refused(&frag(handle, length, SELF), INVALID);
+        t.refused(&reclaim(handle), INVALID);
+    }
     let handle = send_many(t, &mailbox, Kind::Lend);
     t.succeeds(&reclaim(handle));
 }
@@ -808,12 +859,9 @@ fn memory_other_calls_refused(t: &Test) {
         t.refused(&Call::MemOpPause { handle }, Status::NotSupported);
         t.refused(&Call::MemOpResume { handle }, Status::NotSupported);
     }
+    t.refused(&Call::MemRelinquish, Status::Denied);
     let _mailbox = Mailbox::new(t);
-    let answer = t.call(&Call::MemRelinquish);
-    t.check(
-        answer.0[0] == f::ERROR.into(),
-        format_args!("the normal world relinquishes: {}", Answer(&answer)),
-    );
+    t.refused(&Call::MemRelinquish, INVALID);
     t.all_is_well();
 }
 
@@ -835,5 +883,61 @@ fn memory_from_eight_cpus(t: &Test) {
             }
         });
         t.equal("number of CPUs that reclaimed", reclaimed.into_inner().into(), 1);
+    }
+}
+
+/// A hypervisor sends its VMs' memory in their names: the borrower has to name that VM.
+fn memory_of_a_vm(t: &Test) {
+    if !there(t) {
+        return;
+    }
+    let mailbox = Mailbox::new(t);
+    let memory = page(0);
+    let ranges = [(memory.address(), 1)];
+    let vm = EndpointId::new(5);
+    let retrieve = |sender: EndpointId, handle, kind: Kind, permissions: u8| {
+        let sender = u64::from(sender.raw()) | u64::from(crate::descriptor::NORMAL) << 16;
+        lets(t, ECHO, command::RETRIEVE, [handle, sender, kind.flags(), permissions.into()]).0
+    };
+    for kind in [Kind::Share, Kind::Lend] {
+        memory.set_word(0, 0x5151);
+        let permissions = if kind == Kind::Share { READ_WRITE } else { READ_WRITE | NO_EXECUTE };
+        let handle = send(t, &mailbox, kind, &Descriptor { sender: vm, ..describe(kind, &ranges) });
+        for wrong in [SELF, EndpointId::new(6)] {
+            let code = retrieve(wrong, handle, kind, permissions);
+            t.equal("retrieved from another", code.into(), Status::Denied.to_raw().into());
+        }
+        t.equal("retrieved from the VM", retrieve(vm, handle, kind, permissions).into(), 0);
+        let (_, seen) = lets(t, ECHO, command::READ, [handle, 0, 0, 0]);
+        t.equal("what the partition sees", seen, 0x5151);
+        t.refused(&reclaim(handle), Status::Denied);
+        relinquishes(t, ECHO, handle);
+        t.succeeds(&reclaim(handle));
+    }
+    // Not to itself, and not in the name of who is no VM.
+    let receivers = [(vm, READ_WRITE, 0)];
+    let own = Descriptor { sender: vm, ..Descriptor::new(&receivers, &ranges) };
+    refused(t, &mailbox, Kind::Share, &own, INVALID, "a VM to itself");
+}
+
+/// What a partition has borrowed when it is stopped is the owner's to take back, and the next life has nothing of it.
+fn memory_of_a_stopped_borrower(t: &Test) {
+    if !there(t) {
+        return;
+    }
+    let mailbox = Mailbox::new(t);
+    let memory = page(0);
+    for kind in [Kind::Share, Kind::Lend] {
+        let permissions = if kind == Kind::Share { READ_WRITE } else { READ_WRITE | NO_EXECUTE };
+        let handle = send(t, &mailbox, kind, &describe(kind, &[(memory.address(), 1)]));
+        retrieves(t, ECHO, handle, kind, permissions);
+        t.refused(&reclaim(handle), Status::Denied);
+        t.refused(&Call::DirectRequest(request(ECHO, [command::FAIL, 0, 0, 0, 0])), Status::Aborted);
+        t.echoes(ECHO);
+        t.succeeds(&reclaim(handle));
+        t.refused(&reclaim(handle), INVALID);
+        // It is free to go out again.
+        let handle = send(t, &mailbox, kind, &describe(kind, &[(memory.address(), 1)]));
+        t.succeeds(&reclaim(handle));
     }
 }

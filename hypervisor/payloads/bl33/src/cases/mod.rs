@@ -13,6 +13,8 @@ mod services;
 pub(crate) mod soak;
 mod version;
 mod vm;
+mod vms;
+mod worlds;
 
 use crate::test::Case;
 
@@ -26,7 +28,9 @@ pub(crate) const ALL: &[&[Case]] = &[
     services::CASES,
     notify::CASES,
     vm::CASES,
+    vms::CASES,
     memory::CASES,
+    worlds::CASES,
     soak::CASES,
     refused::CASES,
 ];

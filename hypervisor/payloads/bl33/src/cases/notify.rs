@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = cases![
     notify_info_get_nothing,
     notify_partition,
     notify_from_eight_cpus,
+    notify_interrupts_the_cpu,
 ];
 
 const VM: EndpointId = EndpointId::new(5);
@@ -434,12 +435,11 @@ fn notify_partition(t: &Test) {
     if !there(t) {
         return;
     }
-    let receives = t.properties(ECHO).contains(PartitionProperties::NOTIFICATIONS);
+    t.check(
+        t.properties(ECHO).contains(PartitionProperties::NOTIFICATIONS),
+        format_args!("echo takes no notifications"),
+    );
     let call = [f::NOTIFICATION_BIND, ids(SELF, ECHO), 0, 0x10];
-    if !receives {
-        t.lets_fail(ECHO, call, Status::NotSupported);
-        return;
-    }
     let set = |flags, bitmap| Call::NotificationSet { sender: SELF, receiver: ECHO, flags, bitmap };
     t.lets_succeed(ECHO, call);
     t.lets_fail(ECHO, call, Status::Denied);
@@ -475,5 +475,34 @@ fn notify_from_eight_cpus(t: &Test) {
     _ = t.call(&INFO);
     t.refused(&INFO, Status::NoData);
     t.succeeds(&unbind(ECHO, SELF, 0xff_ffff));
+    t.succeeds(&destroy(SELF));
+}
+
+/// The interrupt comes to the CPU on which the partition has signalled, at once and delayed, and to no other.
+fn notify_interrupts_the_cpu(t: &Test) {
+    if !there(t) {
+        return;
+    }
+    t.succeeds(&create(SELF, 8));
+    t.succeeds(&bind(ECHO, SELF, PER_VCPU, 2));
+    for cpu in 0..cpus::COUNT {
+        for flags in [0, DELAY] {
+            let counts = || -> [u32; cpus::COUNT] {
+                core::array::from_fn(|cpu| interrupts::count(cpu, SCHEDULE_RECEIVER))
+            };
+            let before = counts();
+            cpus::on(cpu, || signal(t, ECHO, SELF, PER_VCPU | flags | (cpu as u32) << 16, 2));
+            let after = counts();
+            for other in 0..cpus::COUNT {
+                let expected = u64::from(other == cpu);
+                t.equal("interrupts", (after[other] - before[other]).into(), expected);
+            }
+            // Each names its own execution context.
+            listed(t, &[&[0, cpu as u16]]);
+            pending(t, SELF, cpu as u16, 2);
+        }
+    }
+    t.refused(&INFO, Status::NoData);
+    t.succeeds(&unbind(ECHO, SELF, 2));
     t.succeeds(&destroy(SELF));
 }

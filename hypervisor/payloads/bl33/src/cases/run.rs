@@ -7,6 +7,7 @@ use tantalum_ffa::{Call, DirectMessage, Status, Target};
 use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::endpoint::{ECHO, IRQ, NOBODY, PARTITIONS, RELAY, command, request};
+use crate::machine::console::ticks_per_second;
 use crate::machine::cpus;
 use crate::machine::interrupts::{self, TIMER_EL1, TIMER_EL2};
 use crate::test::{Answer, Case, Test, cases};
@@ -129,21 +130,35 @@ fn run_preempted_partition(t: &Test) {
     }
 }
 
-/// A partition that wants a managed exit answers at once, one that does not is interrupted; the timer is seen here
-/// in both cases.
+/// A partition that wants a managed exit is told to hurry, by FIQ, and answers; the normal world gets the answer and
+/// then its interrupt. One that answers before it lets the FIQ in has done what it asks for, so it never comes. Nobody
+/// who does not want a managed exit is told.
 fn run_uniprocessor_and_timer(t: &Test) {
+    let exits = |partition| t.tells(partition, command::EXITS, [0; 4]);
     for cpu in [0, 4, 7] {
         cpus::on(cpu, || {
+            let before = exits(IRQ);
             let message = request(IRQ, PAYLOAD);
-            let mut answer = with_timer(t, &Call::DirectRequest(message));
-            if matches!(Call::decode(&answer), Ok(Call::Interrupt { .. })) {
-                let target = is_interrupted(t, &answer, IRQ);
-                answer = t.call(&Call::Run { target });
-            }
+            let answer = with_timer(t, &Call::DirectRequest(message));
             let payload = t.is_response(&message, &answer);
+            t.check(payload == PAYLOAD, format_args!("got {payload:x?}"));
+            t.check(exits(IRQ) == before, format_args!("a managed exit came after the answer"));
+
+            // While it is at work with interrupts let in, the exit comes as FIQ and ends the work at once.
+            let message = request(IRQ, [command::HOLD, ticks_per_second(), 7, 0, 0]);
+            let answer = with_timer(t, &Call::DirectRequest(message));
+            let [result, changed, _, held, _] = t.is_response(&message, &answer);
+            t.check([result, changed, held] == [0, 0, 1], format_args!("held {result} {changed} {held}"));
+            let after = exits(IRQ);
+            t.equal("managed exits by FIQ", after[2] - before[2], 1);
+            t.equal("managed exits by IRQ", after[1] - before[1], 0);
+
+            let (message, target) = interrupted(t, ECHO);
+            let payload = resume(t, &message, target);
             t.check(payload == PAYLOAD, format_args!("got {payload:x?}"));
         });
     }
+    t.check(exits(ECHO) == [0; 4], format_args!("echo was asked for managed exits"));
 }
 
 fn run_preempted_by_el1_timer(t: &Test) {

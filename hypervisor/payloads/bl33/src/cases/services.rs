@@ -4,6 +4,7 @@ use tantalum_ffa::{Call, PartitionInfo, PartitionProperties, Status, Uuid, Versi
 use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::endpoint::{ECHO, IRQ, NOBODY, PARTITIONS, SELF, UNKNOWN_UUID};
+use crate::machine::{cpus, interrupts};
 use crate::test::{Answer, Case, Test, cases, registers};
 
 pub(crate) const CASES: &[Case] = cases![
@@ -11,6 +12,7 @@ pub(crate) const CASES: &[Case] = cases![
     info_regs_by_uuid,
     info_regs_refused,
     service_request,
+    service_request_from_eight_cpus,
     service_request_refused,
     spmd_messages_refused,
 ];
@@ -107,20 +109,55 @@ fn service_request(t: &Test) {
         core::array::from_fn(|number| 0x0101_0101_0101_0101 << (number % 8) | number as u64);
     for (id, _, uuid) in PARTITIONS {
         let takes = t.properties(id).contains(PartitionProperties::RECEIVES_DIRECT2);
+        t.check(takes == (id == ECHO), format_args!("{id} takes such requests: {takes}"));
         for uuid in [uuid, Uuid::nil()] {
             let call = request2(id, uuid, payload);
             if !takes {
                 t.refused(&call, Status::Denied);
                 continue;
             }
-            let answer = t.call(&call);
-            let expected = Call::DirectResponse2 { sender: id, receiver: SELF, payload };
-            t.check(
-                Call::decode(&answer) == Ok(expected),
-                format_args!("{id}: expected {expected:x?}, got {}", Answer(&answer)),
-            );
+            answers(t, &call, &payload, SELF);
         }
     }
+}
+
+/// Asserts that "echo" answers a request to its service, to `sender`, with what it brought.
+#[track_caller]
+fn answers(t: &Test, call: &Call, payload: &[u64; 14], sender: EndpointId) {
+    let answer = t.call(call);
+    let expected = Call::DirectResponse2 { sender: ECHO, receiver: sender, payload: *payload };
+    t.check(
+        Call::decode(&answer) == Ok(expected),
+        format_args!("expected {expected:x?}, got {}", Answer(&answer)),
+    );
+}
+
+/// From eight CPUs, each with its own fourteen registers, in the name of VMs and interrupted.
+fn service_request_from_eight_cpus(t: &Test) {
+    if !t.since(Version::V1_2, f::DIRECT_REQ2) {
+        return;
+    }
+    cpus::on_all(|cpu| {
+        for round in 0..50 {
+            let payload = core::array::from_fn(|number| (cpu << 32 | round << 8 | number) as u64);
+            let sender = EndpointId::new(cpu as u16);
+            let call = Call::DirectRequest2 { sender, receiver: ECHO, uuid: Uuid::nil(), payload };
+            if round % 5 == 0 {
+                // It is pending when the partition is entered.
+                let answer = interrupts::masked(|| {
+                    interrupts::fire_el2_timer(0);
+                    t.call(&call)
+                });
+                let Ok(Call::Interrupt { target, .. }) = Call::decode(&answer) else {
+                    return t.check(false, format_args!("expected FFA_INTERRUPT, got {}", Answer(&answer)));
+                };
+                t.check(target.endpoint == ECHO, format_args!("{target:?} was interrupted"));
+                answers(t, &Call::Run { target }, &payload, sender);
+            } else {
+                answers(t, &call, &payload, sender);
+            }
+        }
+    });
 }
 
 fn service_request_refused(t: &Test) {
@@ -134,11 +171,12 @@ fn service_request_refused(t: &Test) {
         let call = Call::DirectRequest2 { sender, receiver: ECHO, uuid: Uuid::nil(), payload: [0; 14] };
         t.refused(&call, Status::InvalidParameters);
     }
-    if t.properties(ECHO).contains(PartitionProperties::RECEIVES_DIRECT2) {
-        // A service of somebody else, or of nobody.
-        t.refused(&request2(ECHO, PARTITIONS[1].2, [0; 14]), Status::InvalidParameters);
-        t.refused(&request2(ECHO, UNKNOWN_UUID, [0; 14]), Status::InvalidParameters);
-    }
+    // A service of somebody else, or of nobody.
+    t.refused(&request2(ECHO, PARTITIONS[1].2, [0; 14]), Status::InvalidParameters);
+    t.refused(&request2(ECHO, UNKNOWN_UUID, [0; 14]), Status::InvalidParameters);
+    // An answer of the other form to a request of this form is nobody's to make here.
+    let answer = Call::DirectResponse2 { sender: SELF, receiver: ECHO, payload: [0; 14] };
+    t.refused(&answer, Status::NotSupported);
 }
 
 /// Messages in the name of the SPMD would put off CPUs and change versions.

@@ -3,7 +3,8 @@
 use tantalum_ffa::{Call, PartitionProperties, Status, Version, function as f};
 use tantalum_types::EndpointId;
 
-use crate::endpoint::{ECHO, ECHO_SPARE, IRQ, NOBODY, SELF};
+use crate::endpoint::{ECHO, IRQ, NOBODY, RELAY, SELF, checksum, command, pattern};
+use crate::machine::interrupts::{self, SCHEDULE_RECEIVER};
 use crate::machine::memory::Pages;
 use crate::mailbox::{Mailbox, map};
 use crate::test::{Case, Test, cases, registers};
@@ -17,6 +18,10 @@ pub(crate) const CASES: &[Case] = cases![
     message_refused_without_buffers,
     message_refused,
     message_to_partition,
+    message_too_long,
+    message_from_vm,
+    message_from_partition,
+    vm_buffers_run_out,
 ];
 
 const VM: EndpointId = EndpointId::new(5);
@@ -87,7 +92,7 @@ fn vm_buffers_refused(t: &Test) {
     if !there(t) {
         return;
     }
-    t.check(t.call(&FORWARDED).0[0] == f::ERROR.into(), format_args!("without a TX buffer it is taken"));
+    t.refused(&FORWARDED, Status::Denied);
     let mailbox = Mailbox::new(t);
     let good = Buffers::new(VM, 128);
     for bad in [
@@ -224,19 +229,49 @@ fn message_refused(t: &Test) {
     }
 }
 
-/// A partition that takes messages gets one at a time.
+/// Returns x4 of a word with two endpoints.
+fn ids((sender, receiver): (EndpointId, EndpointId)) -> u64 {
+    u64::from(sender.raw()) << 16 | u64::from(receiver.raw())
+}
+
+/// Asserts what has arrived at a partition, which is told so by the framework: a message of the seed `seed`.
+///
+/// It is told while it is at work. Who is told while it waits, and waits on, has given the message back.
+#[track_caller]
+fn has_received(t: &Test, partition: EndpointId, from: EndpointId, seed: u64, size: usize) {
+    let noted = t.tells(partition, command::NOTED, [0; 4]);
+    t.check(noted == [1, 0, 0, 1], format_args!("{partition} has noted {noted:x?}"));
+    let [code, place, got_size, sum] = t.tells(partition, command::RECEIVE, [0; 4]);
+    t.equal("code of the partition", code, 0);
+    t.equal("sender and receiver", place & 0xffff_ffff, ids((from, partition)));
+    // Where a message begins that is for a caller of the partition's version.
+    t.equal("place of the message", place >> 32, if partition == ECHO { 40 } else { 24 });
+    t.equal("size of the message", got_size, size as u64);
+    t.equal("checksum of the message", sum, checksum(seed, size));
+}
+
+/// Writes a whole message.
+fn write_message(
+    t: &Test,
+    mailbox: &Mailbox<'_>,
+    ids: (EndpointId, EndpointId),
+    offset: u32,
+    seed: u64,
+    size: usize,
+) {
+    message(t, mailbox, ids, offset, size as u32);
+    for index in 0..size {
+        mailbox.tx.write(offset as usize + index, &[pattern(seed, index)]);
+    }
+}
+
+/// A partition that takes messages gets one at a time, all of it and as it was sent.
 fn message_to_partition(t: &Test) {
     if !t.since(Version::V1_1, f::MSG_SEND2) {
         return;
     }
-    let takes = t.properties(ECHO).contains(PartitionProperties::INDIRECT);
     let mailbox = Mailbox::new(t);
     let offset = usual(t);
-    message(t, &mailbox, (SELF, ECHO), offset, 8);
-    if !takes {
-        t.refused(&SEND, Status::Denied);
-        return;
-    }
     for size in [4096 - offset + 1, 4096, u32::MAX, u32::MAX - offset] {
         message(t, &mailbox, (SELF, ECHO), offset, size);
         t.refused(&SEND, Status::InvalidParameters);
@@ -244,18 +279,200 @@ fn message_to_partition(t: &Test) {
     message(t, &mailbox, (SELF, ECHO), 4096, 8);
     t.refused(&SEND, Status::InvalidParameters);
 
-    message(t, &mailbox, (SELF, ECHO), offset, 8);
-    t.refused(&SEND, Status::Denied);
-    t.lets_succeed(ECHO, [f::RXTX_MAP_32, ECHO_SPARE, ECHO_SPARE + 0x1000, 1]);
-    for _ in 0..2 {
-        t.succeeds(&SEND);
-        t.refused(&SEND, Status::Busy);
-        // What it has not been told of is not its own yet. It is told before it waits, and to wait is to release.
-        t.lets_fail(ECHO, [f::RX_RELEASE, 0, 0, 0], Status::Denied);
+    for receiver in [ECHO, IRQ, RELAY] {
+        t.check(
+            t.properties_in(&mailbox, receiver).contains(PartitionProperties::INDIRECT),
+            format_args!("{receiver} takes no messages"),
+        );
+        message(t, &mailbox, (SELF, receiver), offset, 8);
+        t.refused(&SEND, Status::Denied);
+        t.tells(receiver, command::BUFFERS, [1, 0, 0, 0]);
+        // What earlier cases have signalled.
+        t.tells(receiver, command::NOTED, [0; 4]);
+        for (seed, offset, size) in [(1, offset, 1), (2, offset, 8), (3, offset + 8, 1000), (4, 2048, 2048)] {
+            write_message(t, &mailbox, (SELF, receiver), offset, seed, size);
+            t.succeeds(&SEND);
+            // What is sent is what was there: it was copied.
+            mailbox.tx.fill(0xee);
+            write_message(t, &mailbox, (SELF, receiver), offset, seed + 1, size);
+            t.refused(&SEND, Status::Busy);
+            has_received(t, receiver, SELF, seed, size);
+            t.equal("release", t.tells(receiver, command::RELEASE, [0; 4])[0], 0);
+            let again = t.tells(receiver, command::RELEASE, [0; 4]);
+            t.equal("release again", again[0], Status::Denied.to_raw().into());
+        }
+        t.tells(receiver, command::BUFFERS, [0; 4]);
+        t.refused(&SEND, Status::Denied);
     }
-    t.lets_fail(ECHO, [f::RX_RELEASE, 0, 0, 0], Status::Denied);
-    t.lets_succeed(ECHO, [f::RXTX_UNMAP, 0, 0, 0]);
-    t.refused(&SEND, Status::Denied);
-    // That there was a message has been told; whether it still was news then is the SPMC's affair.
-    _ = t.call(&Call::NotificationInfoGet { width: tantalum_ffa::Width::Bits64 });
+    // That there were messages has been told; the partitions have read them, so nothing is left.
+    _ = t.call(&INFO);
+    t.refused(&INFO, Status::NoData);
+}
+
+const INFO: Call = Call::NotificationInfoGet { width: tantalum_ffa::Width::Bits64 };
+
+/// More than the receiver's buffer holds.
+fn message_too_long(t: &Test) {
+    if !t.since(Version::V1_1, f::MSG_SEND2) {
+        return;
+    }
+    let mailbox = Mailbox::of_size(t, 2);
+    t.tells(ECHO, command::BUFFERS, [1, 0, 0, 0]);
+    let offset = usual(t);
+    // The header before it has 40 bytes at the receiver.
+    for size in [4096 - 39, 4096, 8192 - offset] {
+        message(t, &mailbox, (SELF, ECHO), offset, size);
+        t.refused(&SEND, Status::NoMemory);
+    }
+    write_message(t, &mailbox, (SELF, ECHO), offset, 9, 4096 - 40);
+    t.succeeds(&SEND);
+    has_received(t, ECHO, SELF, 9, 4096 - 40);
+    t.tells(ECHO, command::RELEASE, [0; 4]);
+    t.tells(ECHO, command::BUFFERS, [0; 4]);
+    _ = t.call(&INFO);
+}
+
+/// Messages of VMs, of which the hypervisor names the sender.
+fn message_from_vm(t: &Test) {
+    if !t.since(Version::V1_1, f::MSG_SEND2) {
+        return;
+    }
+    let mailbox = Mailbox::new(t);
+    let buffers = Buffers::new(VM, 128);
+    buffers.forward(&mailbox);
+    t.succeeds(&FORWARDED);
+    t.tells(RELAY, command::BUFFERS, [1, 0, 0, 0]);
+    let tx = Pages::at(129, 1);
+    let send = Call::MsgSend2 { sender: VM, flags: 0 };
+    let offset = usual(t);
+    let write = |ids: (EndpointId, EndpointId), seed, size: usize| {
+        tx.fill(0);
+        tx.write(8, &offset.to_le_bytes());
+        tx.write(12, &ids.1.raw().to_le_bytes());
+        tx.write(14, &ids.0.raw().to_le_bytes());
+        tx.write(16, &(size as u32).to_le_bytes());
+        for index in 0..size {
+            tx.write(offset as usize + index, &[pattern(seed, index)]);
+        }
+    };
+    for ids in [(SELF, RELAY), (OTHER_VM, RELAY), (ECHO, RELAY), (VM, OTHER_VM), (VM, SELF)] {
+        write(ids, 1, 8);
+        t.refused(&send, Status::InvalidParameters);
+    }
+    write((VM, RELAY), 5, 600);
+    t.refused(&Call::MsgSend2 { sender: OTHER_VM, flags: 0 }, Status::InvalidParameters);
+    t.succeeds(&send);
+    has_received(t, RELAY, VM, 5, 600);
+    t.tells(RELAY, command::RELEASE, [0; 4]);
+    t.tells(RELAY, command::BUFFERS, [0; 4]);
+    t.succeeds(&unmap(VM));
+    _ = t.call(&INFO);
+}
+
+/// A partition's message for the normal world and for a VM: it is there as it was sent, the interrupt and the
+/// framework's notification say so, and it stays until it is released.
+fn message_from_partition(t: &Test) {
+    if !t.since(Version::V1_1, f::MSG_SEND2) {
+        return;
+    }
+    let mailbox = Mailbox::new(t);
+    Buffers::new(VM, 128).forward(&mailbox);
+    t.succeeds(&FORWARDED);
+    let version = usual(t);
+    for receiver in [SELF, VM] {
+        t.succeeds(&Call::NotificationBitmapCreate { endpoint: receiver, vcpu_count: 8 });
+    }
+    for (sender, place) in [(ECHO, 40), (IRQ, 24), (RELAY, 24)] {
+        for (receiver, rx) in [(SELF, mailbox.rx), (VM, Pages::at(128, 1))] {
+            rx.fill(0xa5);
+            for (seed, size) in [(7, 1500), (8, 16)] {
+                let send = |seed| {
+                    let how = [ids((sender, receiver)), size, seed, place];
+                    t.tells(sender, command::SEND, how)[0]
+                };
+                let before = interrupts::count(0, SCHEDULE_RECEIVER);
+                t.equal("code of the partition", send(seed), 0);
+                t.equal("interrupts", (interrupts::count(0, SCHEDULE_RECEIVER) - before).into(), 1);
+                t.equal("code while it is full", send(seed + 1), Status::Busy.to_raw().into());
+                let half = |at: usize| rx.word(at & !7) >> (at % 8 * 8) & 0xffff_ffff;
+                t.equal("flags", half(0), 0);
+                t.equal("place of the message", half(8), version.into());
+                t.equal("receiver and sender", half(12), ids((sender, receiver)));
+                t.equal("size", half(16), size);
+                let arrived = (0..size as usize).all(|index| {
+                    let mut byte = [0];
+                    rx.read(version as usize + index, &mut byte);
+                    byte == [pattern(seed, index)]
+                });
+                t.check(
+                    arrived,
+                    format_args!("from {sender} to {receiver}: the message is not what was sent"),
+                );
+                let end = version as usize + size as usize;
+                let longer = version as usize + 1500;
+                let behind = (end..longer).all(|at| {
+                    let mut byte = [1];
+                    rx.read(at, &mut byte);
+                    byte == [0]
+                });
+                t.check(behind, format_args!("something of the earlier message is behind it"));
+                // Bit 2 of the flags: what the SPM signals. Its first notification: the RX buffer is full.
+                let get = Call::NotificationGet { receiver, vcpu: 0, flags: 4 };
+                t.check(
+                    t.succeeds(&get) == [0, 0, 0, 0, 1, 0],
+                    format_args!("the buffer is not said to be full"),
+                );
+                t.check(t.succeeds(&get) == [0; 6], format_args!("it is said twice"));
+                t.succeeds(&Call::RxRelease { endpoint: receiver });
+                t.refused(&Call::RxRelease { endpoint: receiver }, Status::Denied);
+                // The list names it until it was asked for.
+                _ = t.call(&INFO);
+                t.refused(&INFO, Status::NoData);
+            }
+        }
+        // Nobody else, and not in others' names.
+        for ids in [(sender, OTHER_VM), (sender, sender), (SELF, VM), (NOBODY, SELF)].map(ids) {
+            let [code, ..] = t.tells(sender, command::SEND, [ids, 8, 1, place]);
+            t.equal("code", code, Status::InvalidParameters.to_raw().into());
+        }
+        t.tells(sender, command::BUFFERS, [0; 4]);
+    }
+    // Nobody releases what he has not been told of.
+    t.tells(RELAY, command::SEND, [ids((RELAY, SELF)), 8, 1, 24]);
+    t.refused(&Call::RxRelease { endpoint: SELF }, Status::Denied);
+    let get = Call::NotificationGet { receiver: SELF, vcpu: 0, flags: 4 };
+    t.check(t.succeeds(&get) == [0, 0, 0, 0, 1, 0], format_args!("the buffer is not said to be full"));
+    t.succeeds(&Call::RxRelease { endpoint: SELF });
+    t.tells(RELAY, command::BUFFERS, [0; 4]);
+    _ = t.call(&INFO);
+    for receiver in [SELF, VM] {
+        t.succeeds(&Call::NotificationBitmapDestroy { endpoint: receiver });
+    }
+    t.succeeds(&unmap(VM));
+}
+
+/// There is room for the buffers of some VMs; who is one too many learns it.
+fn vm_buffers_run_out(t: &Test) {
+    if !there(t) {
+        return;
+    }
+    let mailbox = Mailbox::new(t);
+    let vm = |number: usize| EndpointId::new(0x200 + number as u16);
+    let mut count = 0;
+    while count < 100 {
+        Buffers::new(vm(count), 128 + 2 * count).forward(&mailbox);
+        let answer = t.call(&FORWARDED);
+        if !matches!(Call::decode(&answer), Ok(Call::Success32 { .. })) {
+            t.is_error(&answer, Status::NoMemory);
+            break;
+        }
+        count += 1;
+    }
+    t.check((4..100).contains(&count), format_args!("{count} VMs have buffers"));
+    t.succeeds(&unmap(vm(1)));
+    Buffers::new(vm(count), 128 + 2 * count).forward(&mailbox);
+    t.succeeds(&FORWARDED);
+    for number in (0..=count).filter(|number| *number != 1) {
+        t.succeeds(&unmap(vm(number)));
+    }
 }

@@ -2,7 +2,7 @@
 
 use tantalum_types::CallRegisters;
 
-use super::cpus;
+use super::{console, cpus};
 
 /// Holds what the assembly loads before the call and stores after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,7 @@ struct Frame {
 
 unsafe extern "C" {
     fn bl33_call(frame: *mut Frame);
+    fn bl33_wait(frame: *mut Frame);
 }
 
 /// Says which register a call has changed that it must leave alone.
@@ -26,29 +27,47 @@ pub(crate) enum Leak {
     Vector(usize, [u64; 2]),
 }
 
+/// Fills a frame: the first registers are given, the others are what only this CPU has.
+fn frame(first: &[u64]) -> Frame {
+    let cpu = (cpus::current() as u64) << 32;
+    let mut frame = Frame { general: [0; 31], padding: 0, vector: [[0; 2]; 32] };
+    for (number, register) in frame.general.iter_mut().enumerate() {
+        *register = first.get(number).copied().unwrap_or(0x5afe_0000_0000_0000 | cpu | number as u64);
+    }
+    for (number, register) in frame.vector.iter_mut().enumerate() {
+        let own = cpu | number as u64;
+        *register = [0xf0f0_0000_0000_0000 | own, 0x0f0f_0000_0000_0000 | own];
+    }
+    frame
+}
+
+/// Returns the first register that has changed, among the general ones from `first` on and all others.
+fn changed(before: &Frame, after: &Frame, first: usize) -> Option<Leak> {
+    let general = (first..31).find(|n| after.general[*n] != before.general[*n]);
+    let vector = (0..32).find(|n| after.vector[*n] != before.vector[*n]);
+    general
+        .map(|n| Leak::General(n, after.general[n]))
+        .or_else(|| vector.map(|n| Leak::Vector(n, after.vector[n])))
+}
+
 /// Makes a call. Also returns the first register among x18 to x30 and v0 to v31 that it has changed.
 pub(crate) fn smc(registers: &CallRegisters) -> (CallRegisters, Option<Leak>) {
-    // What one CPU has in its registers is not what another has.
-    let cpu = (cpus::current() as u64) << 32;
-    let mut before = Frame { general: [0; 31], padding: 0, vector: [[0; 2]; 32] };
-    for (number, register) in before.general.iter_mut().enumerate() {
-        *register = registers.0.get(number).copied().unwrap_or(0x5afe_0000_0000_0000 | cpu | number as u64);
-    }
-    for (number, register) in before.vector.iter_mut().enumerate() {
-        *register =
-            [0xf0f0_0000_0000_0000 | cpu | number as u64, 0x0f0f_0000_0000_0000 | cpu | number as u64];
-    }
+    let before = frame(&registers.0);
     let mut after = before;
     // SAFETY: the function has the frame for itself, and keeps to the procedure call standard. What the call
     // makes others write is memory that is reached through `memory` only.
     unsafe { bl33_call(&mut after) };
-
-    let general = (18..31).find(|n| after.general[*n] != before.general[*n]);
-    let vector = (0..32).find(|n| after.vector[*n] != before.vector[*n]);
-    let leak = general
-        .map(|n| Leak::General(n, after.general[n]))
-        .or_else(|| vector.map(|n| Leak::Vector(n, after.vector[n])));
     let mut answer = CallRegisters::ZERO;
     answer.0.copy_from_slice(&after.general[..18]);
-    (answer, leak)
+    (answer, changed(&before, &after, 18))
+}
+
+/// Waits for `ticks` of the physical count without making a call, and returns the first register that has changed
+/// meanwhile.
+pub(crate) fn wait(ticks: u64) -> Option<Leak> {
+    let before = frame(&[console::ticks().saturating_add(ticks)]);
+    let mut after = before;
+    // SAFETY: as above; it makes no call.
+    unsafe { bl33_wait(&mut after) };
+    changed(&before, &after, 2)
 }

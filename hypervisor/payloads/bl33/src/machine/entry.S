@@ -73,10 +73,11 @@ set_up:
 	isb
 	ret
 
-// Makes a call with all of its registers known: x0 points at x0 to x30 and v0 to v31, which become those that the
-// call has left.
-.global bl33_call
-bl33_call:
+// With all registers known, makes a call, or waits for the physical count in x0: x0 points at x0 to x30 and v0 to v31,
+// which become those that are there afterwards. Waiting changes x0 and x1.
+.macro with_registers name, waits
+.global \name
+\name:
 	sub	sp, sp, #128
 	stp	x19, x20, [sp, #16]
 	stp	x21, x22, [sp, #32]
@@ -121,7 +122,13 @@ bl33_call:
 	ldp	x27, x28, [x0, #216]
 	ldp	x29, x30, [x0, #232]
 	ldr	x0, [x0]
+	.if \waits
+1:	mrs	x1, cntpct_el0
+	cmp	x1, x0
+	b.lo	1b
+	.else
 	smc	#0
+	.endif
 	str	x0, [sp, #8]
 	ldr	x0, [sp]
 	stp	x1, x2, [x0, #8]
@@ -169,6 +176,10 @@ bl33_call:
 	ldr	x18, [sp, #112]
 	add	sp, sp, #128
 	ret
+.endm
+
+with_registers bl33_call, 0
+with_registers bl33_wait, 1
 
 // An interrupt: what the procedure call standard does not keep is kept here.
 interrupt:
