@@ -2,7 +2,7 @@
 # there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
 { lib, sysroots, packages, vendors }:
 let
-  inherit (packages) image bl33-image runner rust-core;
+  inherit (packages) image image-trace bl33-image runner rust-core;
 
   # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
   # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
@@ -70,6 +70,11 @@ in
   default = app "tantalum-run" sysroots.qemu ''
     # Boot the image and run the scenarios: tantalum-run [RUNNER OPTION...]
     enter ${runner}/bin/runner run --image ${image} --expect ${../tests/scenarios/list.txt} "$@"
+  '';
+
+  trace = app "tantalum-trace" sysroots.qemu ''
+    # Boot an image that records, run the scenarios and print the trace: tantalum-trace [--last N] [RUNNER OPTION...]
+    enter ${runner}/bin/runner trace run --image ${image-trace} --expect ${../tests/scenarios/list.txt} "$@"
   '';
 
   console = app "tantalum-console" sysroots.qemu ''
