@@ -2,7 +2,7 @@
 # there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
 { lib, sysroots, packages, vendors }:
 let
-  inherit (packages) image runner rust-core;
+  inherit (packages) image bl33-image runner rust-core;
 
   # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
   # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
@@ -70,6 +70,12 @@ in
   default = app "tantalum-run" sysroots.qemu ''
     # Boot the image and run the scenarios: tantalum-run [RUNNER OPTION...]
     enter ${runner}/bin/runner run --image ${image} --expect ${../tests/scenarios/list.txt} "$@"
+  '';
+
+  bench = app "tantalum-bench" sysroots.qemu ''
+    # Count how many instructions calls take: tantalum-bench [RUNNER OPTION...]
+    enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount \
+      --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
   '';
 
   console = app "tantalum-console" sysroots.qemu ''

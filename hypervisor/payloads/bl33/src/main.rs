@@ -7,6 +7,8 @@
 //!
 //! The version of FF-A that it negotiates is `bl33.version=` on the command line, a hexadecimal number. Every case
 //! runs in each version, and asserts what is right in that version.
+//!
+//! With `bl33.benchmarks=1` the cases are those of `benchmarks` instead: how many instructions a call takes.
 
 #![no_std]
 #![no_main]
@@ -20,6 +22,7 @@
     clippy::unwrap_used
 )]
 
+mod benchmarks;
 mod cases;
 mod descriptor;
 mod endpoint;
@@ -32,8 +35,8 @@ use machine::cpus;
 use tantalum_ffa::Version;
 use test::Test;
 
-/// Runs the suite. `version` is what the command line asks for.
-fn main(version: Option<u32>) {
+/// Runs the suite, or the benchmarks. `version` is what the command line asks for.
+fn main(version: Option<u32>, benchmarks: bool) {
     let version =
         version.map_or(Some(Version::V1_2), Version::from_raw).expect("bl33.version= is no version");
     line(format_args!("bl33: starts at NS-EL2, FF-A {version}"));
@@ -46,10 +49,11 @@ fn main(version: Option<u32>) {
     line(format_args!("bl33: {} CPUs up", cpus::COUNT));
 
     line(format_args!("KTAP version 1"));
-    let count = cases::ALL.iter().map(|cases| cases.len()).sum::<usize>();
+    let all = if benchmarks { &[benchmarks::CASES] } else { cases::ALL };
+    let count = all.iter().map(|cases| cases.len()).sum::<usize>();
     line(format_args!("1..{count}"));
     let mut failed = 0;
-    for (index, case) in cases::ALL.iter().flat_map(|cases| cases.iter()).enumerate() {
+    for (index, case) in all.iter().flat_map(|cases| cases.iter()).enumerate() {
         if !Test::run(index + 1, case, version) {
             failed += 1;
         }

@@ -3,6 +3,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | `call` | SMCs with every register known before and looked at after |
+//! | `counter` | how long a call takes |
 //! | `console` | the serial port, lines with times |
 //! | `cpus` | the CPUs: starting them, running work on them |
 //! | `interrupts` | the GIC, the timers, and a count of what arrived |
@@ -11,6 +12,7 @@
 
 pub(crate) mod call;
 pub(crate) mod console;
+pub(crate) mod counter;
 pub(crate) mod cpus;
 pub(crate) mod interrupts;
 pub(crate) mod memory;
@@ -31,7 +33,8 @@ global_asm!(
 /// Goes on from the entry code on the boot CPU.
 extern "C" fn main(device_tree: usize) -> ! {
     interrupts::set_up(0);
-    crate::main(boot_argument(device_tree, b"bl33.version="));
+    let benchmarks = boot_argument(device_tree, b"bl33.benchmarks=").is_some_and(|wanted| wanted != 0);
+    crate::main(boot_argument(device_tree, b"bl33.version="), benchmarks);
     console::line(format_args!("bl33: power off"));
     power::system_off()
 }
