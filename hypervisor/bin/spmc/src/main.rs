@@ -104,9 +104,10 @@ fn run(number: usize) -> ! {
     PLATFORM.start_cpu(index);
     let spmc = SPMC.read();
     let mut cpu = Cpu::new(index);
-    let mut action = spmc.handle(&mut cpu, Event::Started, &PLATFORM);
+    let mut event = Event::Started;
     loop {
-        action = spmc.handle(&mut cpu, element.perform(&action), &PLATFORM);
+        let action = spmc.handle(&mut cpu, event, &PLATFORM);
+        event = element.perform(&action);
     }
 }
 
