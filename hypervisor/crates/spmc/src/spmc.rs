@@ -22,9 +22,13 @@ use crate::vm::VmMailboxes;
 const MAX_MANIFEST_SIZE: usize = 4096;
 
 /// Is the Secure Partition Manager Core.
+///
+/// A new one is zero in every byte, which takes care: lists that grow, and enums in which zero is the state at first. So
+/// it needs no place in the image, which the linker script checks.
 #[derive(Debug)]
 pub struct Spmc {
-    partitions: [Option<Partition>; MAX_PARTITIONS],
+    /// By their places in the SPMC's manifest; `None` is one that was left out.
+    partitions: Vec<Option<Partition>, MAX_PARTITIONS>,
     boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
@@ -96,7 +100,7 @@ impl Spmc {
     /// Builds an SPMC that knows no partition and no memory of the normal world yet.
     pub const fn new() -> Self {
         Self {
-            partitions: [const { None }; MAX_PARTITIONS],
+            partitions: Vec::new(),
             boot_order: Vec::new(),
             normal_world: Endpoint::new(Version::V1_0),
             vms: Mutex::new(VmMailboxes::new()),
@@ -117,6 +121,7 @@ impl Spmc {
         self.tables.get_mut().set_quota(TABLE_PAGES.checked_div(manifest.partitions.len()).unwrap_or(0));
         self.machine.cpus = manifest.cpus.clone();
         for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
+            let _ = self.partitions.push(None);
             match self.load(index, entry, manifest, platform) {
                 Ok(partition) => {
                     log::info!(
