@@ -77,6 +77,12 @@ in
     enter ${runner}/bin/runner trace run --image ${image-trace} --expect ${../tests/scenarios/list.txt} "$@"
   '';
 
+  bench = app "tantalum-bench" sysroots.qemu ''
+    # Count how many instructions calls take: tantalum-bench [RUNNER OPTION...]
+    enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount \
+      --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
+  '';
+
   console = app "tantalum-console" sysroots.qemu ''
     # Boot the image to a BusyBox prompt: tantalum-console [RUNNER OPTION...]
     enter ${runner}/bin/runner console --image ${image} "$@"

@@ -110,9 +110,10 @@ fn run(number: usize) -> ! {
     let mut cpu = Cpu::new(index);
     #[cfg(feature = "trace")]
     let mut element = trace::Traced::start(element, index);
-    let mut action = spmc.handle(&mut cpu, Event::Started, &PLATFORM);
+    let mut event = Event::Started;
     loop {
-        action = spmc.handle(&mut cpu, element.perform(&action), &PLATFORM);
+        let action = spmc.handle(&mut cpu, event, &PLATFORM);
+        event = element.perform(&action);
     }
 }
 

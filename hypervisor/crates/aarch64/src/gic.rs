@@ -2,6 +2,7 @@
 
 use aarch64_cpu::asm::barrier::{ISHST, SY, dsb, isb};
 use aarch64_cpu::registers::{MPIDR_EL1, Readable as _};
+use tantalum_hal::ForeignInterrupts;
 use tantalum_types::CpuIndex;
 
 use crate::sysreg;
@@ -22,8 +23,8 @@ const SGI_FRAME: usize = 0x1_0000;
 /// ICH_HCR_EL2: traps of every access of EL1 to the CPU interface, the virtual CPU interface off.
 const ICH_HCR: u64 = 1 << 12 | 1 << 11 | 1 << 10;
 
-/// Keeps the GIC's registers from partitions; QEMU (10.0) lets S-EL1 reach them all the same. Whatever the hypervisor of the normal world has in the list
-/// registers stays its own.
+/// Keeps the GIC's registers from partitions; QEMU (10.0) lets S-EL1 reach them all the same. Whatever the hypervisor of
+/// the normal world has in the list registers stays its own.
 pub(crate) fn keep_from_partitions() {
     // SAFETY: the registers configure what EL1 can reach, and EL3 gives each world its own ICH_HCR_EL2 and
     // ICC_SRE_EL2. SRE and the bypass bits keep their values; only Enable, which lets EL1 use ICC_SRE_EL1, goes.
@@ -115,27 +116,30 @@ fn raise(sgi: u32, aff0: u64, write: impl FnOnce(u64)) {
     isb(SY);
 }
 
-/// Keeps interrupts of the normal world pending while it lives.
-pub(crate) struct ForeignMask {
+/// Is the priority mask while a context runs: keeps interrupts of the normal world pending if that is wanted, and gives
+/// the normal world its own mask back in any case, since a context may be able to write the register.
+pub(crate) struct PriorityMask {
     before: u64,
 }
 
-impl ForeignMask {
-    pub(crate) fn new() -> Self {
-        // SAFETY: the priority mask only decides which interrupts are signalled.
-        let before = unsafe {
-            let before = sysreg::read!("s3_0_c4_c6_0");
-            sysreg::write!("s3_0_c4_c6_0", before.min(FIRST_NON_SECURE_PRIORITY));
-            before
-        };
-        isb(SY);
+impl PriorityMask {
+    #[inline(always)]
+    pub(crate) fn new(foreign: ForeignInterrupts) -> Self {
+        // SAFETY: reading the register has no effect.
+        let before = unsafe { sysreg::read!("s3_0_c4_c6_0") };
+        if foreign == ForeignInterrupts::Masked {
+            // SAFETY: the priority mask only decides which interrupts are signalled.
+            unsafe { sysreg::write!("s3_0_c4_c6_0", before.min(FIRST_NON_SECURE_PRIORITY)) };
+            isb(SY);
+        }
         Self { before }
     }
 }
 
-impl Drop for ForeignMask {
+impl Drop for PriorityMask {
+    #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: as above.
+        // SAFETY: as in `new`.
         unsafe { sysreg::write!("s3_0_c4_c6_0", self.before) };
     }
 }

@@ -17,14 +17,15 @@ use tantalum_types::{AddressSpace, CpuIndex, Ipa, VcpuId};
 
 use crate::context::{self, Context, FpRegisters, Slot, SystemRegisters, exit};
 use crate::fault::halt;
-use crate::gic::{self, ForeignMask};
+use crate::gic::{self, PriorityMask};
 use crate::sysreg;
 use crate::trapped::{Instruction, Use};
 use crate::{cache, smc, timer};
 
 /// HCR_EL2 for partitions, but for the two virtual interrupts. WFI and WFE do not trap: a context that waits in one
-/// goes on with the interrupt that is signalled to EL2 or to itself, and costs nobody more than one that spins. Nothing of it has an effect on EL2 itself but the routing of interrupts, which are
-/// masked there, so it stays as it is while the hypervisor runs.
+/// goes on with the interrupt that is signalled to EL2 or to itself, and costs nobody more than one that spins. Nothing
+/// of it has an effect on EL2 itself but the routing of interrupts, which are masked there, so it stays as it is while
+/// the hypervisor runs.
 const HCR: u64 = {
     let stage_2 = 1 /* VM */ | 1 << 1 /* SWIO */;
     let interrupts_to_el2 = 1 << 3 /* FMO */ | 1 << 4 /* IMO */ | 1 << 5 /* AMO */;
@@ -296,7 +297,7 @@ impl ProcessingElement {
             self.trap_fp(fp_trapped);
         }
 
-        let mask = (foreign == ForeignInterrupts::Masked).then(ForeignMask::new);
+        let mask = PriorityMask::new(foreign);
         let exit = loop {
             // SAFETY: the context is this processing element's, its system registers are loaded, and stage 2 is
             // the partition's. Whatever runs reaches only the memory that stage 2 gives it.

@@ -10,6 +10,9 @@
 //! | ACTLR_EL1, limited ordering regions, error records | reads zero, writes are ignored |
 //! | cache maintenance by set and way | ignored: it has no meaning for one who may run on any processing element |
 //! | everything else: the GIC's CPU interface, the EL1 virtual timer, implementation-defined registers | a trap |
+//!
+//! QEMU (10.0) does not trap the use of the GIC's CPU interface at S-EL1, as ICH_HCR_EL2 asks: there a context reaches the
+//! physical one. What it writes to the priority mask is undone when it comes back (`gic::PriorityMask`).
 
 use tantalum_hal::{RegisterAccess, TimerRegister};
 

@@ -7,13 +7,13 @@ use tantalum_types::{Address, Pa, PageRange};
 /// Gives the largest RX or TX buffer in pages.
 pub(crate) const MAX_BUFFER_PAGES: u16 = 16;
 
-/// Says who may write the RX buffer.
+/// Says who may write the RX buffer. Not from zero on, which so can stand for a mailbox without buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RxOwner {
     /// The SPMC: it may deliver into it.
-    Producer,
+    Producer = 1,
     /// The endpoint: it reads what was delivered until it calls FFA_RX_RELEASE.
-    Consumer,
+    Consumer = 2,
 }
 
 /// Holds an endpoint's pair of buffers, if it has mapped one.

@@ -16,9 +16,10 @@ impl Spmc {
         registers: &CallRegisters,
         platform: &P,
     ) -> Action {
-        let result = Call::decode(registers)
-            .map_err(|error| error.status())
-            .and_then(|call| self.serve_normal_world(cpu, &call, registers, platform));
+        let result = match &Call::decode(registers) {
+            Ok(call) => self.serve_normal_world(cpu, call, registers, platform),
+            Err(error) => Err(error.status()),
+        };
         match result {
             Ok(action) => action,
             Err(Status::Aborted) => self

@@ -39,6 +39,9 @@ use crate::vm::KnownVms;
 /// scattered over as many pieces of 2 MiB, less one for each GiB. That is more than a driver's buffers take. It is not
 /// enough for pages spread over all the normal world's memory, which would take a table for each page: then the
 /// borrower is told that there is no memory.
+///
+/// They are half of the SPMC's memory. What eight regions of memory and one of a device, each in a piece of 2 MiB of its
+/// own, take for each of eight partitions is fifteen, so fewer would turn manifests down that this accepts.
 pub const TABLE_PAGES: usize = 128;
 
 /// Is a Secure Partition.

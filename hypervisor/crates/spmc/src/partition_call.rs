@@ -24,10 +24,10 @@ impl Spmc {
             // Nothing runs that could have called.
             return self.to_normal_world(cpu, answer::error(Status::Denied));
         };
-        let result = match Call::decode(registers) {
-            Ok(call) => self.serve_partition(cpu, &running, &call, registers, platform),
+        let result = match &Call::decode(registers) {
+            Ok(call) => self.serve_partition(cpu, &running, call, registers, platform),
             Err(DecodeError::UnknownFunction(function)) => {
-                match self.paravirtual_call(cpu, &running, function, registers, platform) {
+                match self.paravirtual_call(cpu, &running, *function, registers, platform) {
                     Some(result) => {
                         let mut answer = *registers;
                         let [x0, ..] = &mut answer.0;

@@ -22,9 +22,13 @@ use crate::vm::VmMailboxes;
 const MAX_MANIFEST_SIZE: usize = 4096;
 
 /// Is the Secure Partition Manager Core.
+///
+/// A new one is zero in every byte, which takes care: lists that grow, and enums in which zero is the state at first. So
+/// it needs no place in the image, which the linker script checks.
 #[derive(Debug)]
 pub struct Spmc {
-    partitions: [Option<Partition>; MAX_PARTITIONS],
+    /// By their places in the SPMC's manifest; `None` is one that was left out.
+    partitions: Vec<Option<Partition>, MAX_PARTITIONS>,
     boot_order: Vec<PartitionIndex, MAX_PARTITIONS>,
     /// The hypervisor of the normal world, or its OS kernel where there is none.
     pub(crate) normal_world: Endpoint,
@@ -96,7 +100,7 @@ impl Spmc {
     /// Builds an SPMC that knows no partition and no memory of the normal world yet.
     pub const fn new() -> Self {
         Self {
-            partitions: [const { None }; MAX_PARTITIONS],
+            partitions: Vec::new(),
             boot_order: Vec::new(),
             normal_world: Endpoint::new(Version::V1_0),
             vms: Mutex::new(VmMailboxes::new()),
@@ -117,6 +121,7 @@ impl Spmc {
         self.tables.get_mut().set_quota(TABLE_PAGES.checked_div(manifest.partitions.len()).unwrap_or(0));
         self.machine.cpus = manifest.cpus.clone();
         for (index, entry) in PartitionIndex::all().zip(&manifest.partitions) {
+            let _ = self.partitions.push(None);
             match self.load(index, entry, manifest, platform) {
                 Ok(partition) => {
                     log::info!(
@@ -181,14 +186,12 @@ impl Spmc {
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
+    ///
+    /// Events and actions hold eighteen registers each: this is inlined into the loop of the processing element, and
+    /// what is behind it takes them by reference, so that they are not copied on the way.
+    #[inline(always)]
     pub fn handle<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
-        let action = match cpu.current {
-            // Another of its execution contexts did what it may not, while this one ran here.
-            Some(current) if self.partition(current.partition).is_none_or(Partition::is_aborted) => {
-                self.end_turn(cpu, current, platform)
-            }
-            _ => self.handle_event(cpu, event, platform),
-        };
+        let action = self.decide(cpu, &event, platform);
         if cpu.leaving || !cpu.to_configure.is_empty() {
             self.configure_interrupts(cpu, platform);
         }
@@ -199,18 +202,23 @@ impl Spmc {
         action
     }
 
-    #[inline]
-    fn handle_event<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
+    fn decide<P: Platform>(&self, cpu: &mut Cpu, event: &Event, platform: &P) -> Action {
+        if let Some(current) = cpu.current
+            && self.partition(current.partition).is_none_or(Partition::is_aborted)
+        {
+            // Another of its execution contexts did what it may not, while this one ran here.
+            return self.end_turn(cpu, current, platform);
+        }
         match event {
             Event::NormalWorldCall(call) => {
-                let [_, _, _, _, _, _, _, _, extra @ ..] = call.0;
-                cpu.normal_world_extra = extra;
-                self.normal_world_call(cpu, &call, platform)
+                let [_, _, _, _, _, _, _, _, extra @ ..] = &call.0;
+                cpu.normal_world_extra = *extra;
+                self.normal_world_call(cpu, call, platform)
             }
-            Event::PartitionCall(call) => self.partition_call(cpu, &call, platform),
-            Event::Interrupt(line) => self.interrupt(cpu, line, platform),
-            Event::PartitionTrap(trap) => self.partition_trap(cpu, &trap, platform),
-            Event::TimerAccess(access) => self.timer_access(cpu, access, platform),
+            Event::PartitionCall(call) => self.partition_call(cpu, call, platform),
+            Event::Interrupt(line) => self.interrupt(cpu, *line, platform),
+            Event::PartitionTrap(trap) => self.partition_trap(cpu, trap, platform),
+            Event::TimerAccess(access) => self.timer_access(cpu, *access, platform),
             Event::Started => {
                 platform.donate_sgi(cpu.index, SCHEDULE_RECEIVER_SGI);
                 self.start_cpu(cpu)

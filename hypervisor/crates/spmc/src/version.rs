@@ -13,21 +13,22 @@ const FROZEN: u32 = 1 << 31;
 /// Holds what one endpoint and the SPMC have agreed on.
 ///
 /// Every call of an endpoint passes here, from several processing elements at once, so it is one atomic word
-/// that is only read once it is frozen.
+/// that is only read once it is frozen: the version by how it differs from 1.0, which so is zero, and [`FROZEN`].
 #[derive(Debug)]
 pub(crate) struct Negotiation(AtomicU32);
 
 impl Negotiation {
     /// Assumes `version` for an endpoint until it asks for another.
     pub(crate) const fn new(version: Version) -> Self {
-        Self(AtomicU32::new(version.to_raw() & !FROZEN))
+        Self(AtomicU32::new(word_of(version)))
     }
 
     /// Returns the version that the endpoint speaks.
     #[inline]
     pub(crate) fn version(&self) -> Version {
         // What is stored came from a version, which has bit 31 clear.
-        Version::from_raw(self.0.load(Ordering::Relaxed) & !FROZEN).unwrap_or(SPMC_VERSION)
+        let word = self.0.load(Ordering::Relaxed) & !FROZEN;
+        Version::from_raw(word ^ Version::V1_0.to_raw()).unwrap_or(SPMC_VERSION)
     }
 
     /// Ends the negotiation: the endpoint has made another call.
@@ -40,7 +41,7 @@ impl Negotiation {
 
     /// Assumes `version` again, as for an endpoint that has made no call yet.
     pub(crate) fn reset(&self, version: Version) {
-        self.0.store(version.to_raw() & !FROZEN, Ordering::Relaxed);
+        self.0.store(word_of(version), Ordering::Relaxed);
     }
 
     /// Answers FFA_VERSION with `requested`, and from then on speaks the lower of both versions.
@@ -53,7 +54,7 @@ impl Negotiation {
         if requested.major != SPMC_VERSION.major {
             return Err(Status::NotSupported);
         }
-        let agreed = requested.min(SPMC_VERSION).to_raw();
+        let agreed = word_of(requested.min(SPMC_VERSION));
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| match now & FROZEN {
                 0 => Some(agreed),
@@ -63,6 +64,11 @@ impl Negotiation {
             .map_err(|_| Status::NotSupported)?;
         Ok(SPMC_VERSION)
     }
+}
+
+/// Returns how a version is kept that is not frozen.
+const fn word_of(version: Version) -> u32 {
+    (version.to_raw() ^ Version::V1_0.to_raw()) & !FROZEN
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Virtual machines of the normal world, for which their hypervisor speaks: their RX/TX buffers, and which of them
 //! partitions know (FF-A 1.2, section 18.3).
 
+use heapless::Vec;
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status};
 use tantalum_hal::{Action, Platform};
 use tantalum_types::{EndpointId, Pa, PageRange};
@@ -17,18 +18,18 @@ pub(crate) const MAX_VMS: usize = 16;
 /// Holds the buffers of every VM that has some.
 #[derive(Debug)]
 pub(crate) struct VmMailboxes {
-    mailboxes: [Option<(EndpointId, Mailbox)>; MAX_VMS],
+    mailboxes: Vec<(EndpointId, Mailbox), MAX_VMS>,
 }
 
 impl VmMailboxes {
     /// Builds the state in which no VM has buffers.
     pub(crate) const fn new() -> Self {
-        Self { mailboxes: [const { None }; MAX_VMS] }
+        Self { mailboxes: Vec::new() }
     }
 
     /// Returns the buffers of the VM `id`, if it has some.
     pub(crate) fn get(&mut self, id: EndpointId) -> Option<&mut Mailbox> {
-        self.mailboxes.iter_mut().flatten().find(|(known, _)| *known == id).map(|(_, mailbox)| mailbox)
+        self.mailboxes.iter_mut().find(|(known, _)| *known == id).map(|(_, mailbox)| mailbox)
     }
 
     /// Takes the buffers of the VM `id`, which are memory of the normal world.
@@ -42,9 +43,7 @@ impl VmMailboxes {
         }
         let mut mailbox = Mailbox::new();
         mailbox.map(tx, rx)?;
-        let slot = self.mailboxes.iter_mut().find(|slot| slot.is_none()).ok_or(Status::NoMemory)?;
-        *slot = Some((id, mailbox));
-        Ok(())
+        self.mailboxes.push((id, mailbox)).map_err(|_| Status::NoMemory)
     }
 
     /// Gives the VM `id` its buffers back and returns them.
@@ -52,16 +51,15 @@ impl VmMailboxes {
     /// # Errors
     /// INVALID_PARAMETERS if it has none.
     pub(crate) fn unmap(&mut self, id: EndpointId) -> Result<[PageRange<Pa>; 2], Status> {
-        let mine =
-            |slot: &&mut Option<(EndpointId, Mailbox)>| slot.as_ref().is_some_and(|(known, _)| *known == id);
-        let slot = self.mailboxes.iter_mut().find(mine).ok_or(Status::InvalidParameters)?;
-        let (_, mut mailbox) = slot.take().ok_or(Status::InvalidParameters)?;
+        let at =
+            self.mailboxes.iter().position(|(known, _)| *known == id).ok_or(Status::InvalidParameters)?;
+        let (_, mut mailbox) = self.mailboxes.swap_remove(at);
         mailbox.unmap()
     }
 
     /// Tells whether a VM has a page of `tx` or `rx` as its buffer.
     pub(crate) fn overlaps(&self, tx: &PageRange<Pa>, rx: &PageRange<Pa>) -> bool {
-        self.mailboxes.iter().flatten().any(|(_, mailbox)| mailbox.overlaps(tx) || mailbox.overlaps(rx))
+        self.mailboxes.iter().any(|(_, mailbox)| mailbox.overlaps(tx) || mailbox.overlaps(rx))
     }
 }
 

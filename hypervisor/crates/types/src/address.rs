@@ -11,12 +11,14 @@ pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 /// Names one of the two address spaces that a Security state can reach (Arm ARM, D8.2.1).
 ///
 /// The same number in the two spaces names two different pieces of memory.
+///
+/// Not from zero on: so zero can stand for no address, and what holds none at first needs no place in an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressSpace {
     /// Memory that only the Secure state can reach.
-    Secure,
+    Secure = 1,
     /// Memory of the normal world, which the Secure state can reach as well.
-    NonSecure,
+    NonSecure = 2,
 }
 
 /// Behaves as an address that pages can be counted from.

@@ -10,6 +10,7 @@
 //!
 //! With `bl33.soak=` and a decimal number there is one case only: so many messages from several CPUs at once, while
 //! interrupts of both worlds come.
+//! With `bl33.benchmarks=1` the cases are those of `benchmarks` instead: how many instructions a call takes.
 
 #![no_std]
 #![no_main]
@@ -23,6 +24,7 @@
     clippy::unwrap_used
 )]
 
+mod benchmarks;
 mod cases;
 mod descriptor;
 mod endpoint;
@@ -37,8 +39,21 @@ use machine::cpus;
 use tantalum_ffa::Version;
 use test::Test;
 
-/// Runs the suite, or `soak` messages. `version` is what the command line asks for.
-fn main(version: Option<u32>, soak: Option<u32>) {
+/// Says what is to be run.
+enum Job {
+    /// Every case.
+    Suite,
+    /// One case of `count` messages.
+    Soak {
+        /// How many.
+        count: u32,
+    },
+    /// The benchmarks.
+    Benchmarks,
+}
+
+/// Does `job`. `version` is what the command line asks for.
+fn main(version: Option<u32>, job: &Job) {
     let version =
         version.map_or(Some(Version::V1_2), Version::from_raw).expect("bl33.version= is no version");
     line(format_args!("bl33: starts at NS-EL2, FF-A {version}"));
@@ -51,12 +66,13 @@ fn main(version: Option<u32>, soak: Option<u32>) {
     line(format_args!("bl33: {} CPUs up", cpus::COUNT));
 
     line(format_args!("KTAP version 1"));
-    let cases = match soak {
-        Some(count) => {
+    let cases = match *job {
+        Job::Suite => cases::ALL,
+        Job::Soak { count } => {
             cases::soak::LONG_COUNT.store(count, Ordering::Release);
             &[cases::soak::LONG]
         }
-        None => cases::ALL,
+        Job::Benchmarks => &[benchmarks::CASES],
     };
     let count = cases.iter().map(|cases| cases.len()).sum::<usize>();
     line(format_args!("1..{count}"));

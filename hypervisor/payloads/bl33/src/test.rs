@@ -65,6 +65,11 @@ impl Test {
         passed
     }
 
+    /// Returns the name of the case.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Returns the version that this run negotiates.
     pub(crate) fn version(&self) -> Version {
         self.version

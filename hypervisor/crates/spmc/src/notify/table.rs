@@ -1,5 +1,6 @@
 //! Who can receive notifications, and the list of those who have some.
 
+use heapless::Vec;
 use tantalum_ffa::notification::NotificationList;
 use tantalum_ffa::{Status, Width};
 use tantalum_types::{EndpointId, MAX_PARTITIONS, MAX_VCPUS, PartitionIndex};
@@ -12,14 +13,15 @@ pub(crate) const MAX_NORMAL_RECEIVERS: usize = 16;
 /// Holds the notifications of every endpoint that receives some.
 #[derive(Debug)]
 pub(crate) struct Notifications {
-    partitions: [Option<Receiver>; MAX_PARTITIONS],
-    normal: [Option<(EndpointId, Receiver)>; MAX_NORMAL_RECEIVERS],
+    /// By their indices.
+    partitions: Vec<Option<Receiver>, MAX_PARTITIONS>,
+    normal: Vec<(EndpointId, Receiver), MAX_NORMAL_RECEIVERS>,
 }
 
 impl Notifications {
     /// Builds the state in which nobody receives notifications.
     pub(crate) const fn new() -> Self {
-        Self { partitions: [const { None }; MAX_PARTITIONS], normal: [const { None }; MAX_NORMAL_RECEIVERS] }
+        Self { partitions: Vec::new(), normal: Vec::new() }
     }
 
     /// Lets a partition with `vcpu_count` execution contexts receive notifications; what it had bound or was
@@ -29,6 +31,9 @@ impl Notifications {
     /// As [`Receiver::new`].
     pub(crate) fn add_partition(&mut self, index: PartitionIndex, vcpu_count: usize) -> Result<(), Status> {
         let receiver = Receiver::new(vcpu_count)?;
+        while self.partitions.len() <= index.get() {
+            self.partitions.push(None).map_err(|_| Status::NoMemory)?;
+        }
         if let Some(slot) = self.partitions.get_mut(index.get()) {
             *slot = Some(receiver);
         }
@@ -45,12 +50,10 @@ impl Notifications {
             return Err(Status::InvalidParameters);
         }
         let receiver = Receiver::new(vcpu_count)?;
-        if self.normal.iter().flatten().any(|(known, _)| *known == id) {
+        if self.normal.iter().any(|(known, _)| *known == id) {
             return Err(Status::Denied);
         }
-        let slot = self.normal.iter_mut().find(|slot| slot.is_none()).ok_or(Status::NoMemory)?;
-        *slot = Some((id, receiver));
-        Ok(())
+        self.normal.push((id, receiver)).map_err(|_| Status::NoMemory)
     }
 
     /// Removes the bitmaps of an endpoint of the normal world.
@@ -61,13 +64,10 @@ impl Notifications {
         if id.is_secure() {
             return Err(Status::InvalidParameters);
         }
-        let mine =
-            |slot: &&mut Option<(EndpointId, Receiver)>| slot.as_ref().is_some_and(|(known, _)| *known == id);
-        let slot = self.normal.iter_mut().find(mine).ok_or(Status::Denied)?;
-        if slot.as_ref().is_some_and(|(_, receiver)| receiver.has_pending()) {
-            return Err(Status::Denied);
-        }
-        *slot = None;
+        let has_none_pending =
+            |(known, receiver): &(EndpointId, Receiver)| *known == id && !receiver.has_pending();
+        let at = self.normal.iter().position(has_none_pending).ok_or(Status::Denied)?;
+        self.normal.remove(at);
         Ok(())
     }
 
@@ -76,14 +76,14 @@ impl Notifications {
         if id.is_secure() {
             return self.partitions.get_mut(id.partition_index()?.get())?.as_mut();
         }
-        self.normal.iter_mut().flatten().find(|(known, _)| *known == id).map(|(_, receiver)| receiver)
+        self.normal.iter_mut().find(|(known, _)| *known == id).map(|(_, receiver)| receiver)
     }
 
     /// Lists the endpoints that have notifications which were not reported before, as many as an answer of the
     /// form `width` has room for. Those that are listed have been reported then.
     pub(crate) fn report(&mut self, width: Width) -> NotificationList {
         let mut list = NotificationList::new(width);
-        let normal = self.normal.iter_mut().flatten().map(|(id, receiver)| (*id, receiver));
+        let normal = self.normal.iter_mut().map(|(id, receiver)| (*id, receiver));
         let partitions = PartitionIndex::all()
             .zip(&mut self.partitions)
             .filter_map(|(index, receiver)| Some((index.endpoint_id(), receiver.as_mut()?)));

@@ -1,5 +1,6 @@
 //! The ledger: every transaction, every claimed page, every change of ownership.
 
+use heapless::Vec;
 use tantalum_ffa::memory::Handle;
 use tantalum_types::{MAX_PARTITIONS, Pa, PageRange};
 
@@ -30,7 +31,8 @@ const _: () = assert!(SHARES <= 1 << INDEX_BITS, "a place must fit into its bits
 /// Is the ledger.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    shares: [Option<Share>; SHARES],
+    /// The places that were ever used.
+    shares: Vec<Option<Share>, SHARES>,
     /// Which pages are spoken for.
     pub(super) claims: Claims<RANGES>,
     /// Who owns pages that were donated.
@@ -42,12 +44,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Builds a ledger without entries.
     pub(crate) const fn new() -> Self {
-        Self {
-            shares: [const { None }; SHARES],
-            claims: Claims::new(),
-            ownership: Ownership::new(),
-            handles: 0,
-        }
+        Self { shares: Vec::new(), claims: Claims::new(), ownership: Ownership::new(), handles: 0 }
     }
 
     /// Claims the pages of an endpoint's buffers, so that they can be part of no transaction.
@@ -89,12 +86,8 @@ impl Ledger {
         if has >= share.owner.share_quota() {
             return Err(ClaimError::QuotaUsedUp);
         }
-        let (index, place) = self
-            .shares
-            .iter_mut()
-            .enumerate()
-            .find(|(_, place)| place.is_none())
-            .ok_or(ClaimError::QuotaUsedUp)?;
+        let free = self.shares.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.shares.len());
         if self.handles == 0 {
             self.handles = time;
         }
@@ -103,7 +96,10 @@ impl Ledger {
         // A place has its bits to itself.
         let handle = Handle::new(count << INDEX_BITS | u64::try_from(index).unwrap_or(0));
         share.handle = handle;
-        *place = Some(share);
+        match self.shares.get_mut(index) {
+            Some(place) => *place = Some(share),
+            None => self.shares.push(Some(share)).map_err(|_| ClaimError::QuotaUsedUp)?,
+        }
         Ok(handle)
     }
 

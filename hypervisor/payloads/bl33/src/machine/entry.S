@@ -181,6 +181,43 @@ set_up:
 with_registers bl33_call, 0
 with_registers bl33_wait, 1
 
+// Makes the call whose x0 to x17 x0 points at, and returns how many ticks of the counter go by. The calling convention
+// keeps x18 to x30.
+.global bl33_timed_call
+bl33_timed_call:
+	stp	x29, x30, [sp, #-32]!
+	stp	x19, x20, [sp, #16]
+	mov	x19, x0
+	ldp	x2, x3, [x19, #16]
+	ldp	x4, x5, [x19, #32]
+	ldp	x6, x7, [x19, #48]
+	ldp	x8, x9, [x19, #64]
+	ldp	x10, x11, [x19, #80]
+	ldp	x12, x13, [x19, #96]
+	ldp	x14, x15, [x19, #112]
+	ldp	x16, x17, [x19, #128]
+	ldp	x0, x1, [x19]
+	isb
+	mrs	x20, cntvct_el0
+	smc	#0
+	mrs	x1, cntvct_el0
+	str	x0, [x19]
+	sub	x0, x1, x20
+	ldp	x19, x20, [sp, #16]
+	ldp	x29, x30, [sp], #32
+	ret
+
+// Executes twice as many instructions as x0 says, and returns how many ticks of the counter go by.
+.global bl33_timed_loop
+bl33_timed_loop:
+	isb
+	mrs	x1, cntvct_el0
+1:	subs	x0, x0, #1
+	b.ne	1b
+	mrs	x0, cntvct_el0
+	sub	x0, x0, x1
+	ret
+
 // An interrupt: what the procedure call standard does not keep is kept here.
 interrupt:
 	sub	sp, sp, #192

@@ -3,6 +3,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | `call` | SMCs with every register known before and looked at after |
+//! | `counter` | how long a call takes |
 //! | `console` | the serial port, lines with times |
 //! | `cpus` | the CPUs: starting them, running work on them |
 //! | `interrupts` | the GIC, the timers, and a count of what arrived |
@@ -11,6 +12,7 @@
 
 pub(crate) mod call;
 pub(crate) mod console;
+pub(crate) mod counter;
 pub(crate) mod cpus;
 pub(crate) mod interrupts;
 pub(crate) mod memory;
@@ -19,6 +21,8 @@ pub(crate) mod power;
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 use core::ptr::with_exposed_provenance;
+
+use crate::Job;
 
 global_asm!(
     include_str!("entry.S"),
@@ -32,7 +36,12 @@ global_asm!(
 extern "C" fn main(device_tree: usize) -> ! {
     interrupts::set_up(0);
     let argument = |name: &[u8], radix| boot_argument(device_tree, name, radix);
-    crate::main(argument(b"bl33.version=", 16), argument(b"bl33.soak=", 10));
+    let job = match (argument(b"bl33.soak=", 10), argument(b"bl33.benchmarks=", 10)) {
+        (Some(count), _) => Job::Soak { count },
+        (None, Some(1..)) => Job::Benchmarks,
+        (None, Some(0) | None) => Job::Suite,
+    };
+    crate::main(argument(b"bl33.version=", 16), &job);
     console::line(format_args!("bl33: power off"));
     power::system_off()
 }
