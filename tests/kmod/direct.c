@@ -7,8 +7,10 @@
 #include <linux/smp.h>
 
 #include <asm/cputype.h>
+#include <asm/simd.h>
 
 #include "harness.h"
+#include "preempt.h"
 #include "protocol.h"
 #include "scenarios.h"
 
@@ -70,6 +72,19 @@ static void expect_own_context(const struct partition *sp)
 		  smp_processor_id());
 }
 
+/* Every call is made with a pattern in Linux's vectors: the partition has its own. */
+static void expect_own_vectors(const struct partition *sp)
+{
+	struct ffa_regs reply;
+
+	if (expect_true(may_use_simd(), "vectors can be filled on CPU %d",
+			smp_processor_id()) &&
+	    ask(&reply, sp, CMD_LOOK, LINUX_SEED - LOOK_BASE))
+		expect_eq(reply.x[4], 0,
+			  "FP and SIMD registers of Linux that %s sees on CPU %d",
+			  sp->name, smp_processor_id());
+}
+
 static void echo_on_this_cpu(void *argument)
 {
 	static const u64 patterns[][5] = {
@@ -97,6 +112,8 @@ static void echo_on_this_cpu(void *argument)
 				    (u64[]){ 0, one, 0, ~one, 0 });
 		}
 		expect_own_context(&partitions[sp]);
+		if (wide)
+			expect_own_vectors(&partitions[sp]);
 	}
 }
 
@@ -104,14 +121,16 @@ static void echo_on_this_cpu(void *argument)
 static void note_round_trip(bool wide)
 {
 	const int rounds = 200;
+	struct ffa_regs request = wide ? ffa_request64(ECHO_ID, 0) :
+					 ffa_request32(ECHO_ID, 0);
 	ktime_t start = ktime_get();
+	struct ffa_regs reply;
 	int i;
 
 	for (i = 0; i < rounds; i++) {
-		if (wide)
-			ffa_direct64(ECHO_ID, i);
-		else
-			ffa_direct32(ECHO_ID, i);
+		reply = ffa_smc_bare(&request);
+		while ((u32)reply.x[0] == FFA_INTERRUPT)
+			reply = ffa_call(FFA_RUN, (u32)reply.x[1]);
 	}
 	note("%lld ns for a round trip, mean of %d",
 	     div_s64(ktime_to_ns(ktime_sub(ktime_get(), start)), rounds),

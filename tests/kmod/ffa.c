@@ -82,26 +82,52 @@ static noinline u64 call(struct ffa_regs *registers)
 	return (u64)at;
 }
 
-/* How many registers an answer defines, from x0 on. */
-static unsigned int defined_registers(const struct ffa_regs *request,
-				      const struct ffa_regs *reply)
+/* The registers that an answer defines, a bit for each. */
+static u32 defined_registers(const struct ffa_regs *request,
+			     const struct ffa_regs *reply)
 {
-	bool wide = (u32)reply->x[0] == FFA_MSG_SEND_DIRECT_RESP2 ||
-		    (u32)request->x[0] == FFA_PARTITION_INFO_GET_REGS;
-
-	return wide ? 18 : 8;
+	/* x0 itself is the answer. */
+	if ((u32)request->x[0] == FFA_VERSION)
+		return BIT(0);
+	if ((u32)request->x[0] == FFA_PARTITION_INFO_GET_REGS)
+		return GENMASK(17, 0);
+	switch ((u32)reply->x[0]) {
+	case FFA_MSG_SEND_DIRECT_RESP2:
+		return GENMASK(17, 0);
+	case FFA_ERROR:
+	case FFA_INTERRUPT:
+		return GENMASK(2, 0);
+	case FFA_MSG_WAIT:
+		return GENMASK(1, 0);
+	}
+	return GENMASK(7, 0);
 }
 
-/* Of the others each is as it was before the call, or zero. */
+/*
+ * Every other register is as it was before the call, or zero; so are bits 63:32 of
+ * those of a 32-bit answer, but for an error code, which pKVM extends by its sign.
+ */
 static void expect_nothing_else(const struct ffa_regs *request,
 				const struct ffa_regs *reply)
 {
+	bool wide = reply->x[0] & BIT(30);
+	u32 defined = defined_registers(request, reply);
 	unsigned int n;
+	u64 before, rest;
 
-	for (n = defined_registers(request, reply); n < ARRAY_SIZE(reply->x); n++)
-		if (reply->x[n] && reply->x[n] != request->x[n])
+	for (n = 1; n < ARRAY_SIZE(reply->x); n++) {
+		before = request->x[n];
+		rest = reply->x[n];
+		if (defined & BIT(n)) {
+			if (wide || ffa_is_error(reply))
+				continue;
+			before &= GENMASK_ULL(63, 32);
+			rest &= GENMASK_ULL(63, 32);
+		}
+		if (rest && rest != before)
 			fail_call("x%u (0x%llx) after call 0x%llx that came back with 0x%llx",
 				  n, reply->x[n], request->x[0], reply->x[0]);
+	}
 }
 
 struct ffa_regs ffa_smc(const struct ffa_regs *request)
@@ -130,6 +156,18 @@ struct ffa_regs ffa_smc(const struct ffa_regs *request)
 			  vectors_changed, request->x[0]);
 	expect_nothing_else(request, &registers);
 	return registers;
+}
+
+struct ffa_regs ffa_smc_bare(const struct ffa_regs *request)
+{
+	struct arm_smccc_1_2_regs args, res;
+	struct ffa_regs reply;
+
+	BUILD_BUG_ON(sizeof(args) != sizeof(*request));
+	memcpy(&args, request, sizeof(args));
+	arm_smccc_1_2_smc(&args, &res);
+	memcpy(&reply, &res, sizeof(reply));
+	return reply;
 }
 
 struct ffa_regs ffa_direct(const struct ffa_regs *request,

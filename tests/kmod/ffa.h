@@ -27,6 +27,9 @@ struct ffa_regs {
 
 struct ffa_regs ffa_smc(const struct ffa_regs *request);
 
+/* The call alone, for who measures: nobody looks at what it leaves in registers. */
+struct ffa_regs ffa_smc_bare(const struct ffa_regs *request);
+
 /*
  * ffa_call(x0, x1, ...): registers that are not named are zero. The block keeps
  * the registers off the stack frame once the call is made; a scenario makes many.

@@ -273,8 +273,6 @@ void partition_abort(void)
 	const struct partition *echo = &partitions[0], *relay = &partitions[2];
 	int cpu, i;
 
-	if (!memory_begin())
-		return;
 	for (i = 0; i < PARTITION_COUNT; i++) {
 		fails_on_this_cpu((void *)&partitions[i]);
 		for_each_online_cpu(cpu)
@@ -284,8 +282,6 @@ void partition_abort(void)
 		run_on_cpu(cpu, fails_on_this_cpu, (void *)echo);
 		run_on_cpu(cpu, fails_in_a_chain, NULL);
 	}
-	if (!memory_begin())
-		return;
 	loans_return(echo);
 	loans_return(relay);
 	loops_until_stopped(echo, 1);

@@ -166,6 +166,13 @@ extern const struct partition partitions[PARTITION_COUNT];
 #define CMD_TIMES	0x54410306
 /* Ends a HOLD that another execution context of the partition is at */
 #define CMD_STOP	0x54410307
+/*
+ * x4 = seed of a pattern that Linux has in its FP and SIMD registers -> x4 = those
+ * of the partition that hold it
+ */
+#define CMD_LOOK	0x54410308
+/* Partitions count their vector registers from here, Linux from 0. */
+#define LOOK_BASE	32
 
 /* The virtual interrupt of a partition's emulated timer. */
 #define TIMER_INTID	3

@@ -373,7 +373,7 @@ fn one_whose_owner_is_preempted_is_seen_when_it_goes_on() {
     assert_eq!(sim.idle(0), 1);
     assert_eq!(noted(&log), [] as [&str; 0]);
     assert_eq!(sim.machine().raised_sgis(), [SCHEDULE_RECEIVER], "the scheduler learns");
-    assert_eq!(listed(&sim), [(0x8001, vec![0])], "of whom");
+    assert_eq!(listed(&sim), [(0x8001, vec![])], "of whom");
     assert_eq!(listed(&sim), [], "once");
     // It may go on anywhere, since it is the only one of its partition.
     assert_eq!(payload(sim.ask(2, run(FIRST, 0))), PAYLOAD);
@@ -727,7 +727,7 @@ fn one_that_prefers_to_be_scheduled_is() {
         sim.machine().set_level(cpu(0), 40, true);
         assert_eq!((sim.idle(0), noted(&log).len()), (1, 2 * (round - 1)));
         assert_eq!(sim.machine().raised_sgis(), vec![SCHEDULE_RECEIVER; round]);
-        assert_eq!(listed(&sim), [(0x8001, vec![0])]);
+        assert_eq!(listed(&sim), [(0x8001, vec![])]);
         assert_eq!(listed(&sim), []);
         assert!(matches!(sim.ask(0, run(FIRST, 0)), Call::MsgWait { .. }));
         assert_eq!(noted(&log), ["8001@0 40", "8001@0 run"].repeat(round));
@@ -762,7 +762,7 @@ fn one_that_prefers_to_be_scheduled_rather_than_to_wait_no_longer_is() {
     payload(sim.ask(0, request(FIRST, [0; 5])));
     assert_eq!(noted(&log).len(), 0);
     assert_eq!(sim.machine().raised_sgis(), [SCHEDULE_RECEIVER]);
-    assert_eq!(listed(&sim), [(0x8001, vec![0])]);
+    assert_eq!(listed(&sim), [(0x8001, vec![])]);
     payload(sim.ask(0, request(FIRST, PAYLOAD)));
     assert!(matches!(sim.ask(0, run(FIRST, 0)), Call::MsgWait { .. }));
     assert_eq!(noted(&log), ["8001@0 41", "8001@0 run"]);
@@ -852,6 +852,34 @@ fn execution_contexts_send_interrupts_to_each_other() {
     payload(sim.ask(1, request(FIRST, [4, FAILURE, 0, 0, 0])));
     payload(sim.ask(1, request(FIRST, [u64::MAX, FAILURE, 0, 0, 0])));
     assert_eq!(kicked(&sim), [2]);
+}
+
+#[test]
+fn the_scheduler_learns_which_execution_contexts_prefer_to_be_scheduled() {
+    let log = Log::default();
+    let sim = machine()
+        .partition_with("many", contexts(FIRST, &[24], &log), |manifest| {
+            manifest.set("sri-interrupts-policy", 1_u32);
+            owns(0, &[(24, PRIVATE_EDGE)])(manifest);
+        })
+        .boot();
+    sim.call(0, Call::Version { requested: 0x1_0001 });
+    for place in [3, 1] {
+        sim.machine().raise(cpu(place), 24);
+        assert_eq!((sim.idle(place), noted(&log).len()), (1, 0));
+    }
+    assert_eq!(listed(&sim), [(0x8001, vec![1]), (0x8001, vec![3])]);
+    assert_eq!(listed(&sim), []);
+    // The one that has had its turn is listed again for the next.
+    assert!(matches!(sim.ask(3, run(FIRST, 3)), Call::MsgWait { .. }));
+    sim.machine().raise(cpu(3), 24);
+    assert_eq!(sim.idle(3), 1);
+    assert_eq!(listed(&sim), [(0x8001, vec![3])]);
+    for place in [3, 1] {
+        assert!(matches!(sim.ask(place, run(FIRST, place as u16)), Call::MsgWait { .. }));
+    }
+    let expected = ["8001@3 24", "8001@3 run", "8001@3 24", "8001@3 run", "8001@1 24", "8001@1 run"];
+    assert_eq!(noted(&log), expected);
 }
 
 #[test]

@@ -125,8 +125,8 @@ in
       cd "$tree"
       suite lint-trace
       functions() {
-        sed -n 's/^    \([A-Z0-9_]*\) = \(0x[0-9a-f]*\)_\([0-9a-f]*\);$/\1 \2\3/p' hypervisor/crates/ffa/src/function.rs \
-          | diff - tests/runner/src/trace/functions.txt
+        sed -n 's/^    \([A-Z0-9_]*\) = \(0x[0-9a-f]*\)_\([0-9a-f]*\);$/\1 \2\3/p' \
+          hypervisor/crates/ffa/src/function.rs | diff - tests/runner/src/trace/functions.txt
       }
       # The decoder is a program of another workspace, so what the two agree on is held twice.
       check 'the decoder knows every function of FF-A' functions

@@ -8,7 +8,7 @@ use crate::image::Image;
 use crate::junit::Totals;
 use crate::libtest;
 use crate::qemu::{Mode, Wiring};
-use crate::run;
+use crate::run::{self, Options};
 use crate::style::Style;
 use crate::sum;
 use crate::table;
@@ -58,8 +58,10 @@ fn dispatch(mut args: Parser) -> Result<bool> {
         "help" => print(HELP),
         "run" => {
             let mut parsed = RunArguments::new("e2e");
+            parsed.repeat = Some(1);
             parsed.read(&mut args)?;
-            Ok(run::run(&parsed.finish()?)?.passed)
+            let times = parsed.repeat.unwrap_or(1);
+            run_times(times, &parsed.finish()?)
         }
         "expect-failure" => expect_failure(&mut args),
         "trace" => show_trace(&mut args),
@@ -75,6 +77,19 @@ fn print(text: &str) -> Result<bool> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| Error::new(format!("cannot write: {error}")))?;
+    Ok(true)
+}
+
+/// Runs again and again, and ends with the first run that fails, whose report is left.
+fn run_times(times: u64, options: &Options) -> Result<bool> {
+    for number in 1..=times {
+        if times > 1 {
+            print(&format!("run {number} of {times}\n"))?;
+        }
+        if !run::run(options)?.passed {
+            return Ok(false);
+        }
+    }
     Ok(true)
 }
 

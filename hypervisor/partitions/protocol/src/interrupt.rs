@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tantalum_ffa::{Call, DirectMessage, Status, Width};
 use tantalum_sdk::interrupt::TIMER;
-use tantalum_sdk::processor::{arm_timer, counter, hold, hold_call, interruptible, timer};
+use tantalum_sdk::processor::{arm_timer, counter, hold, hold_call, interruptible, look, timer};
 use tantalum_sdk::{CallError, Delivery, Line, Spmc};
 use tantalum_types::EndpointId;
 
@@ -35,6 +35,9 @@ pub mod command {
     pub const TIMES: u64 = 0x5441_0306;
     /// Ends a HOLD that another execution context of this partition is at.
     pub const STOP: u64 = 0x5441_0307;
+    /// Looks for the pattern made of the seed x4, which somebody else has in the FP and SIMD registers: x4 is how many
+    /// of them hold it here.
+    pub const LOOK: u64 = 0x5441_0308;
 }
 
 /// Bounds the interrupts that are told apart.
@@ -126,6 +129,7 @@ impl Interrupts {
         request: &DirectMessage,
     ) -> Option<Result<[u64; 5], CallError>> {
         let [word, arguments @ ..] = request.payload;
+        let [first, ..] = arguments;
         Some(match word {
             command::HOLD => self.hold(spmc, request, arguments),
             command::ARM_TIMER => Ok(arm(spmc, arguments)),
@@ -133,6 +137,7 @@ impl Interrupts {
             command::EXITS => Ok(answer(self.exits.read())),
             command::PARAVIRTUAL => Ok(paravirtual(spmc, arguments)),
             command::TIMES => Ok(self.times()),
+            command::LOOK => Ok([result::OK, look(first), 0, 0, 0]),
             command::STOP => {
                 self.stop.store(1, Ordering::Release);
                 Ok([result::OK, 0, 0, 0, 0])

@@ -50,6 +50,9 @@
 //! context has a stack of 16 KiB with a page below that is not mapped. What is constant is mapped as read-only,
 //! what is written cannot be executed. Floating point and SIMD are off.
 //!
+//! It speaks FF-A 1.1 unless [`Partition::version`] says otherwise. With 1.2, and bit 9 of `messaging-method` in its
+//! manifest, requests to its services come to [`Partition::service`].
+//!
 //! [`Partition::start`] runs once, on the first execution context; messages come on all of them at the same time
 //! if the manifest gives it more than one, so the value is `Sync`.
 //!

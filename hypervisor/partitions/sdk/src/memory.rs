@@ -202,10 +202,10 @@ mod tests {
     use crate::spmc::Conduit;
     use std::cell::RefCell;
     use std::collections::VecDeque;
-    use tantalum_ffa::answer;
     use tantalum_ffa::memory::{
         Composite, List, MemoryAttributes, Permissions, Receiver, RelinquishFlags, TransactionFlags,
     };
+    use tantalum_ffa::{Version, answer};
     use tantalum_types::CallRegisters;
 
     const HANDLE: Handle = Handle::new(0x12_3456_789a);
@@ -308,6 +308,21 @@ mod tests {
         }
         answers.push((answer::success(), Vec::new()));
         answers
+    }
+
+    #[test]
+    fn descriptors_are_those_of_the_version_that_is_spoken() {
+        for (version, length) in [(Version::V1_1, 128), (Version::V1_2, 144)] {
+            let fake = Fake::new([(answer::success32([7, 0, 0, 0, 0, 0]), Vec::new())]);
+            let spmc = Spmc::new(&fake).speaking(version);
+            let sent = Transaction { handle: Handle::NONE, ..transaction(Some(3)) };
+            assert_eq!(spmc.send_memory(TransactionKind::Share, &sent, &ranges(3)), Ok(Handle::new(7)));
+            let made = fake.made();
+            let [(Call::MemShare(described), tx)] = made.as_slice() else { panic!("{made:?}") };
+            assert_eq!(usize::try_from(described.total_length), Ok(length));
+            let decoded = Transaction::decode(Layout::of_version(version), &tx[..length]).unwrap();
+            assert_eq!(decoded.transaction, sent);
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub enum Offence {
     Undefined,
 }
 
-pub use imp::{arm_timer, counter, hold, hold_call, interruptible, offend, timer};
+pub use imp::{arm_timer, counter, hold, hold_call, interruptible, look, offend, timer};
 
 #[cfg(target_os = "none")]
 mod imp {
@@ -54,6 +54,7 @@ mod imp {
     unsafe extern "C" {
         fn tantalum_sdk_hold(seed: u64, deadline: u64, stop: *const u32, turns: *mut u64) -> u64;
         fn tantalum_sdk_hold_call(seed: u64, registers: *mut CallRegisters) -> u64;
+        fn tantalum_sdk_look(seed: u64) -> u64;
     }
 
     /// Runs `work` with IRQ and FIQ unmasked. Everywhere else they are masked.
@@ -159,6 +160,13 @@ mod imp {
         let changed = unsafe { tantalum_sdk_hold_call(seed, &mut registers) };
         (registers, changed)
     }
+
+    /// Counts the halves of v0 to v31, and FPCR and FPSR, that hold the pattern made of `seed`, which this partition
+    /// has not filled them with: whatever it finds is somebody else's.
+    pub fn look(seed: u64) -> u64 {
+        // SAFETY: the function keeps to the procedure call standard.
+        unsafe { tantalum_sdk_look(seed) }
+    }
 }
 
 #[cfg(not(target_os = "none"))]
@@ -198,5 +206,10 @@ mod imp {
     /// Makes a call, and finds every register as it was.
     pub fn hold_call(spmc: &Spmc<'_>, _seed: u64, call: &CallRegisters) -> (CallRegisters, u64) {
         (spmc.raw(call), 0)
+    }
+
+    /// Finds nothing.
+    pub fn look(_seed: u64) -> u64 {
+        0
     }
 }

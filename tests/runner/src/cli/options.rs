@@ -15,6 +15,8 @@ use std::time::Duration;
 pub struct RunArguments {
     /// What init shall do.
     pub mode: Mode,
+    /// How many runs there shall be; `None` where it is one always.
+    pub repeat: Option<u64>,
     /// How many messages of the trace to print, where it is printed.
     pub last: Option<usize>,
     name: String,
@@ -40,6 +42,7 @@ impl RunArguments {
     pub fn new(name: &str) -> Self {
         Self {
             mode: Mode::Test,
+            repeat: None,
             name: name.to_owned(),
             image: None,
             qemu: "qemu-system-aarch64".into(),
@@ -83,6 +86,9 @@ impl RunArguments {
                 "bare-metal" => self.normal_world = NormalWorld::BareMetal,
                 "cpus" => self.cpus = u32::try_from(positive(args, "--cpus", 512)?).unwrap_or(512),
                 "quiet-limit" => self.limits.quiet = seconds(args, "--quiet-limit")?,
+                "repeat" if self.repeat.is_some() => {
+                    self.repeat = Some(positive(args, "--repeat", 1_000_000)?);
+                }
                 "limit" => self.limits.total = seconds(args, "--limit")?,
                 "accel" => {
                     let word = text(args)?;

@@ -15,7 +15,7 @@ const ROW: usize = 24;
 pub fn note(trace: &Trace, count: usize) -> String {
     let shown = match count.checked_sub(MOST) {
         None | Some(0) => String::new(),
-        Some(_) => format!(" The chart has the last {MOST}; <code>trace.txt</code> has all."),
+        Some(_) => format!(" The chart has the last {MOST}; <code>trace.txt</code> has all that were kept."),
     };
     format!(
         "What entered and left the SPMC, by its own record: {}. Times are seconds of the system counter.{shown}",

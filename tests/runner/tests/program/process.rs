@@ -37,6 +37,26 @@ fn virtual_times_make_reports_repeat() {
 }
 
 #[test]
+fn runs_repeat_until_one_fails() {
+    let bench = Bench::new();
+    let play = bench.transcript(&success());
+    let counts = bench.path("counts");
+    let runs = || std::fs::read_to_string(&counts).unwrap().lines().count();
+    let count = format!("echo >> '{}'", counts.display());
+    bench.qemu(&format!("{count}; {play}"));
+    let good = bench.run(&["--repeat", "3"]);
+    assert_eq!((good.status, runs()), (Some(0), 3), "{}{}", good.stdout, good.stderr);
+    assert!(good.stdout.contains("run 3 of 3\n"));
+
+    std::fs::remove_file(&counts).unwrap();
+    bench.qemu(&format!("{count}; if [ $(wc -l < '{}') = 2 ]; then exit 3; fi; {play}", counts.display()));
+    let bad = bench.run(&["--repeat", "4"]);
+    assert_eq!((bad.status, runs()), (Some(1), 2), "{}{}", bad.stdout, bad.stderr);
+    assert_eq!(bad.totals(), "0 passed, 5 failed");
+    assert!(bench.report("junit.xml").contains("QEMU ended with status 3"));
+}
+
+#[test]
 fn qemu_that_exits_early_is_a_failure() {
     let bench = Bench::new();
     bench.qemu("echo 'qemu: could not load flash' >&2; exit 3");

@@ -51,6 +51,7 @@ fn bad_options_are_said() {
         (&["--accel", "kvm"][..], "it is single, multi or icount"),
         (&["--times", "mine"], "it is host or virtual"),
         (&["--cpus", "0"], "it is a number from 1 to 512"),
+        (&["--repeat", "0"], "it is a number from 1 to 1000000"),
         (&["--nonsense"], "--nonsense"),
         (&["--expect", "/nowhere"], "cannot read the scenario list /nowhere"),
     ] {
@@ -58,6 +59,8 @@ fn bad_options_are_said() {
     }
     refused(&ran(&runner().output().unwrap()), "which command?");
     refused(&ran(&runner().arg("jump").output().unwrap()), "there is no command jump");
+    let twice = ["expect-failure", "--verdict", "x", "run", "--repeat", "2"];
+    refused(&ran(&runner().args(twice).output().unwrap()), "--repeat");
     refused(&ran(&runner().args(["expect-failure", "run"]).output().unwrap()), "unexpected argument \"run\"");
 }
 

@@ -268,7 +268,10 @@ impl Spmc {
                 if !interrupts.is_unreported() || !self.is_scheduled_for_interrupts(partition, id) {
                     continue;
                 }
-                if !list.push(partition.id(), &[index.as_u16()]) {
+                // One that has a single execution context needs not be told apart.
+                let vcpu = [index.as_u16()];
+                let vcpus = if partition.is_multi_processor() { vcpu.as_slice() } else { &[] };
+                if !list.push(partition.id(), vcpus) {
                     list.set_more();
                     return;
                 }
