@@ -95,8 +95,15 @@ in
     case ''${1-} in
       [1-9]*) messages=$1; shift ;;
     esac
-    enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount --name soak \
-      --expect ${../tests/scenarios/soak.txt} --append "bl33.version=10002 bl33.soak=$messages" --limit 86400 "$@"
+    out=$(mktemp -d "''${TMPDIR:-/tmp}/tantalum-soak.XXXXXX")
+    status=0
+    (enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount --name soak \
+      --expect ${../tests/scenarios/soak.txt} --append "bl33.version=10002 bl33.soak=$messages" --limit 86400 \
+      --out "$out" "$@") || status=$?
+    # What was counted, unless the reports went elsewhere.
+    if [ -f "$out/console.log" ]; then grep -F 'soak: ' "$out/console.log" || true; fi
+    echo "soak: reports are in $out unless --out says otherwise"
+    exit "$status"
   '';
 
   shell = app "tantalum-shell" sysroots.shell ''
