@@ -282,6 +282,8 @@ void partition_abort(void)
 		run_on_cpu(cpu, fails_on_this_cpu, (void *)echo);
 		run_on_cpu(cpu, fails_in_a_chain, NULL);
 	}
+	if (!memory_begin())
+		return;
 	loans_return(echo);
 	loans_return(relay);
 	loops_until_stopped(echo, 1);
