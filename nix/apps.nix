@@ -2,7 +2,7 @@
 # there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
 { lib, sysroots, packages, vendors }:
 let
-  inherit (packages) image bl33-image runner rust-core;
+  inherit (packages) image image-trace bl33-image runner rust-core;
 
   # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
   # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
@@ -78,9 +78,25 @@ in
       --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
   '';
 
+  trace = app "tantalum-trace" sysroots.qemu ''
+    # Boot an image that records, run the scenarios and print the trace: tantalum-trace [--last N] [RUNNER OPTION...]
+    enter ${runner}/bin/runner trace run --image ${image-trace} --expect ${../tests/scenarios/list.txt} "$@"
+  '';
+
   console = app "tantalum-console" sysroots.qemu ''
     # Boot the image to a BusyBox prompt: tantalum-console [RUNNER OPTION...]
     enter ${runner}/bin/runner console --image ${image} "$@"
+  '';
+
+  soak = app "tantalum-soak" sysroots.qemu ''
+    # Many direct messages from four CPUs at once, while interrupts of both worlds come:
+    # tantalum-soak [MESSAGES] [RUNNER OPTION...]
+    messages=100000
+    case ''${1-} in
+      [1-9]*) messages=$1; shift ;;
+    esac
+    enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount --name soak \
+      --expect ${../tests/scenarios/soak.txt} --append "bl33.version=10002 bl33.soak=$messages" --limit 86400 "$@"
   '';
 
   shell = app "tantalum-shell" sysroots.shell ''

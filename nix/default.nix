@@ -50,6 +50,10 @@ let
 
     image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
 
+    # The same with an SPMC that records what it does, for tests and for people: it keeps no secrets.
+    spmc-trace = spmc.override { trace = true; };
+    image-trace = image.override { firmware = firmware.override { spmc = spmc-trace; }; };
+
     # The bare-metal suite, and the same partitions on eight CPUs for it.
     bl33 = call ../hypervisor/payloads/bl33 hypervisor;
     bl33-image = call ./bl33-image.nix {

@@ -118,6 +118,63 @@ static void note_round_trip(bool wide)
 	     rounds);
 }
 
+/* FFA_MSG_SEND_DIRECT_REQ2, of which x4 to x17 are the sender's. */
+static struct ffa_regs service_request(u16 sender, u16 receiver,
+				       const uuid_t *uuid)
+{
+	struct ffa_regs request = {
+		.x = { FFA_MSG_SEND_DIRECT_REQ2, ffa_route(sender, receiver) }
+	};
+	u32 words[4];
+
+	ffa_uuid_words(uuid, words);
+	request.x[2] = words[0] | (u64)words[1] << 32;
+	request.x[3] = words[2] | (u64)words[3] << 32;
+	return request;
+}
+
+static noinline void expect_service_echo(const struct partition *sp,
+				const struct ffa_regs *request)
+{
+	u32 route = ffa_route(sp->id, HOST_ID);
+	int cpu = smp_processor_id();
+	struct ffa_regs reply;
+	int i;
+
+	reply = ffa_direct(request, NULL);
+	if (!expect_eq((u32)reply.x[0], FFA_MSG_SEND_DIRECT_RESP2,
+		       "answer of %s's service on CPU %d", sp->name, cpu))
+		return;
+	expect_eq(reply.x[1], route, "x1 of the answer of %s", sp->name);
+	expect_eq(reply.x[2] | reply.x[3], 0, "x2 and x3 of the answer of %s",
+		  sp->name);
+	for (i = 4; i < ARRAY_SIZE(reply.x); i++)
+		expect_eq(reply.x[i], request->x[i],
+			  "x%d echoed by %s's service on CPU %d", i, sp->name,
+			  cpu);
+}
+
+/* Fourteen registers there and back, to a service by its UUID or by none. */
+static void service_on_this_cpu(void *unused)
+{
+	const struct partition *sp = &partitions[0];
+	struct ffa_regs request = service_request(HOST_ID, sp->id, &sp->uuid);
+	int bit, i;
+
+	for (i = 4; i < ARRAY_SIZE(request.x); i++)
+		request.x[i] = 0x0101010101010101 * i;
+	expect_service_echo(sp, &request);
+	for (bit = 0; bit < 64; bit++) {
+		for (i = 4; i < ARRAY_SIZE(request.x); i++)
+			request.x[i] = BIT_ULL((bit + i) % 64);
+		expect_service_echo(sp, &request);
+	}
+	/* What is a command in the first form is none here. */
+	request = service_request(HOST_ID, sp->id, &uuid_null);
+	request.x[3 + 1] = CMD_IDENTITY;
+	expect_service_echo(sp, &request);
+}
+
 static void direct_echo(bool wide)
 {
 	int cpu;
@@ -135,7 +192,13 @@ void direct_echo_32(void)
 
 void direct_echo_64(void)
 {
+	int cpu;
+
 	direct_echo(true);
+	if (host_version() < FFA_VERSION_1_2)
+		return;
+	for_each_online_cpu(cpu)
+		run_on_cpu(cpu, service_on_this_cpu, NULL);
 }
 
 struct exchange {
@@ -216,6 +279,54 @@ static void expect_answered_to(u16 sender)
 	expect_response(&request, &reply, "a request of VM 0x%x", sender);
 }
 
+/* The second form, to those who do not take it, and to services of others. */
+static noinline void services_refused(void)
+{
+	const uuid_t *none = &uuid_null, *other = &partitions[1].uuid;
+	const struct {
+		u16 sender, receiver;
+		const uuid_t *uuid;
+		int code;
+		const char *what;
+	} cases[] = {
+		{ HOST_ID, IRQ_ID, none, FFA_RET_DENIED, "to irq, which is at 1.1" },
+		{ HOST_ID, RELAY_ID, &partitions[2].uuid, FFA_RET_DENIED,
+		  "to relay, which is at 1.1" },
+		{ HOST_ID, ECHO_ID, other, FFA_RET_INVALID_PARAMETERS,
+		  "to a service of irq at echo" },
+		{ HOST_ID, HOST_ID, none, FFA_RET_INVALID_PARAMETERS,
+		  "to the host itself" },
+		{ HOST_ID, ABSENT_VM_ID, none, FFA_RET_INVALID_PARAMETERS,
+		  "to a VM" },
+		{ HOST_ID, ABSENT_SP_ID, none, FFA_RET_INVALID_PARAMETERS,
+		  "to nobody" },
+		{ HOST_ID, SPMC_ID, none, FFA_RET_INVALID_PARAMETERS,
+		  "to the SPMC" },
+		{ RELAY_ID, ECHO_ID, none, FFA_RET_INVALID_PARAMETERS,
+		  "from relay" },
+		{ ECHO_ID, ECHO_ID, none, FFA_RET_INVALID_PARAMETERS,
+		  "from the receiver" },
+	};
+	struct ffa_regs request;
+	int i;
+
+	if (host_version() < FFA_VERSION_1_2) {
+		expect_error(ffa_call(FFA_MSG_SEND_DIRECT_REQ2,
+				      ffa_route(HOST_ID, ECHO_ID)),
+			     FFA_RET_NOT_SUPPORTED, "FFA_MSG_SEND_DIRECT_REQ2");
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		request = service_request(cases[i].sender, cases[i].receiver,
+					  cases[i].uuid);
+		expect_error(ffa_smc(&request), cases[i].code,
+			     "FFA_MSG_SEND_DIRECT_REQ2 %s", cases[i].what);
+	}
+	expect_error(ffa_call(FFA_MSG_SEND_DIRECT_RESP2,
+			      ffa_route(HOST_ID, ECHO_ID)),
+		     FFA_RET_NOT_SUPPORTED, "FFA_MSG_SEND_DIRECT_RESP2");
+}
+
 static void refused_on_this_cpu(void *unused)
 {
 	int cpu = smp_processor_id();
@@ -293,10 +404,7 @@ static void refused_on_this_cpu(void *unused)
 	expect_error(ffa_call(FFA_MSG_WAIT), FFA_RET_NOT_SUPPORTED,
 		     "FFA_MSG_WAIT");
 
-	/* Since 1.2, and this caller is at 1.1. */
-	expect_error(ffa_call(FFA_MSG_SEND_DIRECT_REQ2,
-			      ffa_route(HOST_ID, ECHO_ID)),
-		     FFA_RET_NOT_SUPPORTED, "FFA_MSG_SEND_DIRECT_REQ2");
+	services_refused();
 
 	/* None of it reached a partition or left one in a wrong state. */
 	for (sp = 0; sp < PARTITION_COUNT; sp++) {

@@ -23,8 +23,9 @@ static u64 version_there(void)
 
 static void version_on_this_cpu(void *unused)
 {
-	expect_eq(version(FFA_VERSION_1_1), version_there(),
-		  "FFA_VERSION(1.1) on CPU %d", smp_processor_id());
+	expect_eq(version(host_version()), version_there(),
+		  "FFA_VERSION(0x%x) on CPU %d", host_version(),
+		  smp_processor_id());
 }
 
 /* A partition negotiates with the SPMC itself; nobody answers for the SPMC. */
@@ -66,6 +67,9 @@ static void version_of_partition(const struct partition *sp)
 /* After another call, the version stays. */
 static noinline void version_after_use(void)
 {
+	u32 other = host_version() == FFA_VERSION_1_1 ? FFA_VERSION_1_2 :
+							 FFA_VERSION_1_1;
+
 	/* Unlike FFA_ID_GET, this is not the SPMD's to answer. */
 	expect_success(ffa_call(FFA_FEATURES, FFA_VERSION),
 		       "FFA_FEATURES(FFA_VERSION)");
@@ -74,9 +78,9 @@ static noinline void version_after_use(void)
 	expect_eq(version(FFA_VERSION_1_0),
 		  under_pkvm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
 		  "FFA_VERSION(1.0) after use");
-	expect_eq(version(FFA_VERSION_1_2),
+	expect_eq(version(other),
 		  under_pkvm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
-		  "FFA_VERSION(1.2) after use");
+		  "FFA_VERSION(0x%x) after use", other);
 	expect_eq(version(FFA_PACK_VERSION_INFO(2, 0)), VERSION_REFUSED,
 		  "FFA_VERSION(2.0) after use");
 	expect_success(ffa_call(FFA_ID_GET), "FFA_ID_GET after refused versions");
@@ -110,9 +114,11 @@ void version_negotiation(void)
 	 */
 	expect_eq(version(FFA_VERSION_1_2), version_there(),
 		  "FFA_VERSION(1.2)");
-	/* The driver of this kernel asks for 1.1, so that is what it shall be. */
+	/* Until another call is made it is the last one that counts. */
 	expect_eq(version(FFA_VERSION_1_1), version_there(),
 		  "FFA_VERSION(1.1)");
+	expect_eq(version(host_version()), version_there(),
+		  "FFA_VERSION(0x%x)", host_version());
 	if (!expect_success(ffa_call(FFA_ID_GET), "FFA_ID_GET after FFA_VERSION"))
 		return;
 
@@ -178,7 +184,7 @@ struct feature {
 	const char *what;
 };
 
-/* The SPMC's answers to an FF-A 1.1 hypervisor or OS. */
+/* The SPMC's answers to a hypervisor or OS since FF-A 1.1. */
 static const struct feature host_has[] = {
 	{ FFA_ERROR, 0, "FFA_ERROR" },
 	{ FFA_SUCCESS, 0, "FFA_SUCCESS" },
@@ -222,10 +228,6 @@ static const struct feature host_lacks[] = {
 	/* Between the SPMC and EL3. */
 	{ FFA_NORMAL_WORLD_RESUME, 0, "FFA_NORMAL_WORLD_RESUME" },
 	{ FFA_EL3_INTR_HANDLE, 0, "FFA_EL3_INTR_HANDLE" },
-	/* Since 1.2, and this caller is at 1.1. */
-	{ FFA_PARTITION_INFO_GET_REGS, 0, "FFA_PARTITION_INFO_GET_REGS" },
-	{ FFA_MSG_SEND_DIRECT_REQ2, 0, "FFA_MSG_SEND_DIRECT_REQ2" },
-	{ FFA_MSG_SEND_DIRECT_RESP2, 0, "FFA_MSG_SEND_DIRECT_RESP2" },
 	/* Nobody's. */
 	{ FFA_SMC_64(0x63), 0, "a 64-bit FFA_VERSION" },
 	{ FFA_SMC_32(0x5f), 0, "a function below FF-A's range" },
@@ -236,6 +238,13 @@ static const struct feature host_lacks[] = {
 	{ 0xff, 0, "feature 255" },
 	{ 0x100 | FFA_FEATURE_SRI, 0, "a feature with reserved bit 8 set" },
 	{ BIT(30), 0, "a feature with reserved bit 30 set" },
+};
+
+/* For who speaks 1.2. */
+static const struct feature since_1_2[] = {
+	{ FFA_PARTITION_INFO_GET_REGS, 0, "FFA_PARTITION_INFO_GET_REGS" },
+	{ FFA_MSG_SEND_DIRECT_REQ2, 0, "FFA_MSG_SEND_DIRECT_REQ2" },
+	{ FFA_MSG_SEND_DIRECT_RESP2, 0, "FFA_MSG_SEND_DIRECT_RESP2" },
 };
 
 /* Questions with properties that the call does not have. */
@@ -309,6 +318,7 @@ static struct ffa_regs host_feature(const struct feature *feature)
 static void features_of_host(void)
 {
 	struct ffa_regs reply;
+	u32 largest;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(host_has); i++)
@@ -323,16 +333,27 @@ static void features_of_host(void)
 			     FFA_RET_INVALID_PARAMETERS, "host asks for %s",
 			     malformed[i].what);
 
+	for (i = 0; i < ARRAY_SIZE(since_1_2); i++) {
+		reply = host_feature(&since_1_2[i]);
+		if (host_version() >= FFA_VERSION_1_2)
+			expect_success(reply, "host asks for %s",
+				       since_1_2[i].what);
+		else
+			expect_error(reply, FFA_RET_NOT_SUPPORTED,
+				     "host asks for %s", since_1_2[i].what);
+	}
+
 	reply = ffa_call(FFA_FEATURES, FFA_FEATURE_SRI);
 	expect_eq((u32)reply.x[2], SRI_INTID,
 		  "number of the schedule receiver interrupt");
 
 	/*
 	 * 4 KiB buffers are enough. pKVM takes w2 as a whole, and bits 31:16,
-	 * the largest buffer, are not for a caller at 1.1.
+	 * the largest buffer in pages, are not for a caller at 1.1.
 	 */
+	largest = host_version() >= FFA_VERSION_1_2 ? MAX_BUFFER_PAGES : 0;
 	reply = ffa_call(FFA_FEATURES, FFA_FN64_RXTX_MAP);
-	expect_eq((u32)reply.x[2], FFA_FEAT_RXTX_MIN_SZ_4K,
+	expect_eq((u32)reply.x[2], largest << 16 | FFA_FEAT_RXTX_MIN_SZ_4K,
 		  "w2 of FFA_FEATURES(FFA_RXTX_MAP)");
 
 	if (!under_pkvm())
@@ -371,6 +392,12 @@ static void features_of_partition(const struct partition *sp)
 						 malformed[i].input),
 			  (u32)FFA_RET_INVALID_PARAMETERS, "%s asks for %s",
 			  sp->name, malformed[i].what);
+
+	for (i = 0; i < ARRAY_SIZE(since_1_2); i++)
+		expect_eq((u32)partition_feature(sp, since_1_2[i].id, 0),
+			  sp->version >= FFA_VERSION_1_2 ?
+				  0 : (u32)FFA_RET_NOT_SUPPORTED,
+			  "%s asks for %s", sp->name, since_1_2[i].what);
 
 	/* Only a partition with several contexts has a secondary entry. */
 	expect_eq((u32)partition_feature(sp, FFA_FN64_SECONDARY_EP_REGISTER, 0),

@@ -43,6 +43,14 @@ int driver_load(void)
 	return driver_is_loaded() ? 0 : run_tool("insmod", driver);
 }
 
+void expect_no_driver(void)
+{
+	expect_true(driver_load() != 0,
+		    "loading Linux's driver, which speaks FF-A 1.1, at 0x%x",
+		    host_version());
+	expect_true(!driver_is_loaded(), "no devices without the driver");
+}
+
 int driver_unload(void)
 {
 	return driver_is_loaded() ? run_tool("rmmod", "ffa_module") : 0;

@@ -18,6 +18,8 @@
 #define FFA_FEATURE_MEI		3
 #define FFA_PARTITION_INFO_COUNT_ONLY	1
 #define FFA_VERSION_1_2		FFA_PACK_VERSION_INFO(1, 2)
+/* The same number where the language wants a constant. */
+#define FFA_1(minor)		(1 << 16 | (minor))
 
 struct ffa_regs {
 	u64 x[18];
@@ -113,5 +115,7 @@ struct ffa_regs mailbox_unmap(void);
 int driver_load(void);
 int driver_unload(void);
 bool driver_is_loaded(void);
+/* Where the driver cannot be used: it is refused, and leaves no device. */
+void expect_no_driver(void);
 
 #endif

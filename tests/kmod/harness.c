@@ -17,6 +17,10 @@ static bool pkvm = true;
 module_param(pkvm, bool, 0444);
 MODULE_PARM_DESC(pkvm, "whether pKVM stands between Linux and the firmware");
 
+static unsigned int version = FFA_1(1);
+module_param(version, uint, 0444);
+MODULE_PARM_DESC(version, "version of FF-A that the scenarios speak");
+
 static bool first = true;
 module_param(first, bool, 0444);
 MODULE_PARM_DESC(first, "whether these are the first to speak FF-A in this boot");
@@ -29,6 +33,16 @@ static atomic_t failures;
 bool under_pkvm(void)
 {
 	return pkvm;
+}
+
+u32 host_version(void)
+{
+	return version;
+}
+
+bool driver_is_usable(void)
+{
+	return version <= FFA_VERSION_1_1;
 }
 
 bool first_in_boot(void)
@@ -65,6 +79,15 @@ static void fail(struct where where, const char *what, va_list *args,
 	note("%s:%d: %pV: %pV", where.file, where.line, &about,
 	     &outcome);
 	va_end(outcome_args);
+}
+
+void fail_call(const char *what, ...)
+{
+	va_list args;
+
+	va_start(args, what);
+	fail(HERE, what, &args, "not as before the call");
+	va_end(args);
 }
 
 bool check_true(struct where where, bool holds, const char *condition,
@@ -212,7 +235,7 @@ static bool is_selected(const struct scenario *scenario, char *const only[],
 
 static void run_one(const struct scenario *scenario, int number)
 {
-	struct ffa_regs version;
+	struct ffa_regs answer;
 
 	running = scenario->name;
 	atomic_set(&assertions, 0);
@@ -220,10 +243,10 @@ static void run_one(const struct scenario *scenario, int number)
 	pr_info("# begin %s\n", scenario->name);
 
 	if (!scenario->before_version) {
-		version = ffa_call(FFA_VERSION, FFA_VERSION_1_1);
-		if (!expect_true(ffa_is_version(version.x[0]),
-				 "FFA_VERSION(1.1) before the scenario answered 0x%llx",
-				 version.x[0]))
+		answer = ffa_call(FFA_VERSION, version);
+		if (!expect_true(ffa_is_version(answer.x[0]),
+				 "FFA_VERSION(0x%x) before the scenario answered 0x%llx",
+				 version, answer.x[0]))
 			goto out;
 	}
 	scenario->run();

@@ -46,8 +46,23 @@ __printf(1, 2) void note(const char *fmt, ...);
 /* Whether pKVM stands between this kernel and the firmware. */
 bool under_pkvm(void);
 
+/*
+ * The version of FF-A that this endpoint speaks for the whole of this boot: 1.1,
+ * which Linux's driver asks for, or 1.2. Once it is 1.2, that driver is refused.
+ */
+u32 host_version(void);
+
+/* Whether Linux's driver can be used: it speaks 1.1 and asks for nothing else. */
+bool driver_is_usable(void);
+
 /* Whether nobody has spoken FF-A before the scenarios in this boot. */
 bool first_in_boot(void);
+
+/*
+ * Fails the running scenario, on the way back from a call: what the secure world
+ * may not change has changed. Not counted, since every call is looked at.
+ */
+__printf(1, 2) void fail_call(const char *what, ...);
 
 /* Runs fn on a CPU, and waits for it. */
 void run_on_cpu(int cpu, void (*fn)(void *), void *argument);

@@ -239,8 +239,8 @@ static void loans_return(const struct partition *sp)
 	struct offer offer;
 	u64 handle;
 
-	if (!expect_true(page, "a page") || !memory_begin())
-		goto out;
+	if (!expect_true(page, "a page"))
+		return;
 	list[0] = (struct pages){ .address = virt_to_phys(page), .pages = 1 };
 	offer = SHARE(sp, list);
 	if (!expect_success(memory_send(&offer, &handle), "FFA_MEM_SHARE"))
@@ -273,6 +273,8 @@ void partition_abort(void)
 	const struct partition *echo = &partitions[0], *relay = &partitions[2];
 	int cpu, i;
 
+	if (!memory_begin())
+		return;
 	for (i = 0; i < PARTITION_COUNT; i++) {
 		fails_on_this_cpu((void *)&partitions[i]);
 		for_each_online_cpu(cpu)
@@ -282,6 +284,8 @@ void partition_abort(void)
 		run_on_cpu(cpu, fails_on_this_cpu, (void *)echo);
 		run_on_cpu(cpu, fails_in_a_chain, NULL);
 	}
+	if (!memory_begin())
+		return;
 	loans_return(echo);
 	loans_return(relay);
 	loops_until_stopped(echo, 1);
@@ -329,7 +333,7 @@ static void finish_on_this_cpu(void *argument)
 static void off_and_on(int cpu)
 {
 	const struct partition *echo = &partitions[0];
-	struct ffa_regs tied, free;
+	struct ffa_regs tied, free, reply;
 	struct life before, after;
 	int other;
 
@@ -349,8 +353,12 @@ static void off_and_on(int cpu)
 	run_on_cpu(cpu, expect_all_serve, NULL);
 	expect_others_marked(NULL, SECRET);
 
-	/* What was preempted there waits for the CPU, or goes on elsewhere. */
-	tied = ffa_request64(ECHO_ID, CMD_HOLD, ticks_of_us(3000), 1);
+	/*
+	 * What was preempted there waits for the CPU, or goes on elsewhere. How
+	 * soon the timer of a CPU that has just come expires is Linux's affair,
+	 * so HOLD goes on until it is stopped.
+	 */
+	tied = ffa_request64(ECHO_ID, CMD_HOLD, ticks_of_us(HOLD_US), 1);
 	free = ffa_request64(IRQ_ID, CMD_YIELD, 1);
 	run_on_cpu(cpu, hold_on_this_cpu, &tied);
 	run_on_cpu(cpu, yield_on_this_cpu, &free);
@@ -360,6 +368,7 @@ static void off_and_on(int cpu)
 	expect_serves((void *)echo);
 	if (!expect_eq(add_cpu(cpu), 0, "turning CPU %d on again", cpu))
 		return;
+	ask(&reply, echo, CMD_STOP);
 	run_on_cpu(cpu, finish_on_this_cpu, &tied);
 	run_on_cpu(cpu, expect_all_serve, NULL);
 }

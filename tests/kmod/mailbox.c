@@ -46,6 +46,34 @@ static void expect_no_buffer(const char *when)
 		     "FFA_PARTITION_INFO_GET %s", when);
 }
 
+/* The driver maps its own when it comes, and unmaps when it goes. */
+static noinline void driver_maps_and_unmaps(void)
+{
+	phys_addr_t tx = virt_to_phys(mailbox.tx);
+	phys_addr_t rx = virt_to_phys(mailbox.rx);
+	struct ffa_regs reply;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (!expect_eq(driver_load(), 0,
+			       "loading Linux's driver, round %d", i))
+			return;
+		expect_true(driver_is_loaded(), "the driver found partitions");
+		reply = ffa_call(FFA_FN64_RXTX_MAP, tx, rx, 1);
+		expect_error(reply, FFA_RET_DENIED,
+			     "FFA_RXTX_MAP while the driver has its buffers");
+		if (!expect_eq(driver_unload(), 0,
+			       "unloading Linux's driver, round %d", i))
+			return;
+		expect_no_buffer("after the driver went");
+		if (!expect_success(mailbox_map(),
+				    "FFA_RXTX_MAP after the driver went"))
+			return;
+		expect_usable("after the driver went");
+		expect_success(mailbox_unmap(), "FFA_RXTX_UNMAP at the end");
+	}
+}
+
 void rxtx_lifecycle(void)
 {
 	phys_addr_t tx = virt_to_phys(mailbox.tx);
@@ -123,25 +151,12 @@ void rxtx_lifecycle(void)
 	expect_usable("after the driver's failed load");
 	expect_success(mailbox_unmap(), "FFA_RXTX_UNMAP before the driver");
 
-	/* The driver maps its own when it comes, and unmaps when it goes. */
-	for (i = 0; i < 2; i++) {
-		if (!expect_eq(driver_load(), 0,
-			       "loading Linux's driver, round %d", i))
-			return;
-		expect_true(driver_is_loaded(), "the driver found partitions");
-		reply = ffa_call(FFA_FN64_RXTX_MAP, tx, rx, 1);
-		expect_error(reply, FFA_RET_DENIED,
-			     "FFA_RXTX_MAP while the driver has its buffers");
-		if (!expect_eq(driver_unload(), 0,
-			       "unloading Linux's driver, round %d", i))
-			return;
-		expect_no_buffer("after the driver went");
-		if (!expect_success(mailbox_map(),
-				    "FFA_RXTX_MAP after the driver went"))
-			return;
-		expect_usable("after the driver went");
-		expect_success(mailbox_unmap(), "FFA_RXTX_UNMAP at the end");
-	}
+	if (driver_is_usable())
+		driver_maps_and_unmaps();
+	else
+		expect_no_driver();
+	expect_success(mailbox_map(), "FFA_RXTX_MAP at the end");
+	expect_usable("at the end");
 }
 
 /* One record of the list, as the host must see it. */
@@ -164,8 +179,12 @@ static void expect_record(const struct ffa_partition_info *record,
 	expect_true(!(record->properties & FFA_PARTITION_DIRECT_SEND),
 		    "%s (properties 0x%x) sends no requests to the host",
 		    sp->name, record->properties);
-	expect_eq(record->properties & ~GENMASK(8, 0), 0,
-		  "properties of %s that a 1.1 caller does not know", sp->name);
+	/* Bit 9 is for callers at 1.2; what it may send is not the host's to know. */
+	expect_eq(record->properties & ~GENMASK(8, 0),
+		  host_version() >= FFA_VERSION_1_2 &&
+				  sp->version >= FFA_VERSION_1_2 ?
+			  RECEIVES_SERVICE_REQUESTS : 0,
+		  "properties of %s that came with 1.2", sp->name);
 	expect_eq(record->properties & GENMASK(5, 4), 0,
 		  "what %s is, if not a PE endpoint", sp->name);
 
@@ -177,11 +196,83 @@ static void expect_record(const struct ffa_partition_info *record,
 			  sp->name);
 }
 
+static const uuid_t unknown = UUID_INIT(0xfef7ffd1, 0xe415, 0x4628, 0xa0, 0x4e,
+					0x49, 0xbd, 0x74, 0xda, 0x1a, 0x8f);
+
+/* FFA_PARTITION_INFO_GET_REGS */
+static noinline struct ffa_regs info_get_regs(const uuid_t *uuid, u16 start,
+					      u16 tag)
+{
+	u32 words[4];
+
+	ffa_uuid_words(uuid, words);
+	return ffa_call(FFA_PARTITION_INFO_GET_REGS,
+			words[0] | (u64)words[1] << 32,
+			words[2] | (u64)words[3] << 32, start | (u32)tag << 16);
+}
+
+/* The list from `start` to `last` in registers. Returns the tag of the answer. */
+static noinline u16 expect_in_registers(const struct partition *first, const uuid_t *uuid,
+			       u16 start, u16 last, u16 tag)
+{
+	struct ffa_regs reply = info_get_regs(uuid, start, tag);
+	bool with_uuid = uuid_is_null(uuid);
+	int i;
+
+	if (!expect_success(reply, "list in registers from %u on", start))
+		return 0;
+	expect_eq((u32)reply.x[0], FFA_FN64_SUCCESS, "form of the answer");
+	expect_eq(reply.x[1], 0, "x1 of the answer");
+	expect_eq((u16)reply.x[2], last, "last index of the list");
+	expect_eq((u16)(reply.x[2] >> 16), last, "index of the last one here");
+	expect_eq(reply.x[2] >> 48, sizeof(struct ffa_partition_info),
+		  "size of a record for a 1.2 caller");
+	for (i = 0; i <= last - start; i++) {
+		const u64 *x = &reply.x[3 + 3 * i];
+		struct ffa_partition_info record;
+
+		BUILD_BUG_ON(sizeof(record) != 3 * sizeof(*x));
+		memcpy(&record, x, sizeof(record));
+		expect_record(&record, &first[i], with_uuid);
+	}
+	for (i = 3 + 3 * i; i < ARRAY_SIZE(reply.x); i++)
+		expect_eq(reply.x[i], 0, "x%d behind the list", i);
+	return reply.x[2] >> 32;
+}
+
+/* The same without a buffer, for callers at 1.2. */
+static noinline void info_in_registers(void)
+{
+	u16 last = PARTITION_COUNT - 1, tag;
+	int i;
+
+	tag = expect_in_registers(partitions, &uuid_null, 0, last, 0);
+	for (i = 1; i < PARTITION_COUNT; i++)
+		expect_eq(expect_in_registers(&partitions[i], &uuid_null, i,
+					      last, tag),
+			  tag, "tag of the list from %d on", i);
+	for (i = 0; i < PARTITION_COUNT; i++)
+		expect_in_registers(&partitions[i], &partitions[i].uuid, 0, 0, 0);
+
+	expect_error(info_get_regs(&unknown, 0, 0), FFA_RET_INVALID_PARAMETERS,
+		     "an unknown UUID");
+	expect_error(info_get_regs(&uuid_null, PARTITION_COUNT, tag),
+		     FFA_RET_INVALID_PARAMETERS, "an index behind the list");
+	expect_error(info_get_regs(&uuid_null, U16_MAX, tag),
+		     FFA_RET_INVALID_PARAMETERS, "the largest index");
+	expect_error(info_get_regs(&partitions[0].uuid, 1, tag),
+		     FFA_RET_INVALID_PARAMETERS, "a second one of a UUID");
+	/* Another tag is that of another list. */
+	expect_error(info_get_regs(&uuid_null, 1, tag ^ 1), FFA_RET_RETRY,
+		     "a tag that no answer had");
+	expect_error(info_get_regs(&uuid_null, 0, tag),
+		     FFA_RET_INVALID_PARAMETERS, "a tag to begin with");
+	expect_error(ffa_call(FFA_RX_RELEASE), FFA_RET_DENIED,
+		     "FFA_RX_RELEASE after lists in registers");
+}
+
 void partition_info(void)
 {
-	static const uuid_t unknown = UUID_INIT(0xfef7ffd1, 0xe415, 0x4628, 0xa0,
-						0x4e, 0x49, 0xbd, 0x74, 0xda,
-						0x1a, 0x8f);
 	const struct ffa_partition_info *records = mailbox.rx;
 	struct ffa_regs reply;
 	int i;
@@ -217,7 +308,7 @@ void partition_info(void)
 		return;
 	expect_eq((u32)reply.x[2], PARTITION_COUNT, "length of the list");
 	if (!expect_eq((u32)reply.x[3], sizeof(*records),
-		       "size of a record for a 1.1 caller"))
+		       "size of a record since 1.1"))
 		return;
 	for (i = 0; i < PARTITION_COUNT; i++)
 		expect_record(&records[i], &partitions[i], true);
@@ -256,9 +347,12 @@ void partition_info(void)
 	expect_error(ffa_call(FFA_RX_RELEASE), FFA_RET_DENIED,
 		     "FFA_RX_RELEASE after refusals");
 
-	/* Since 1.2, and this caller is at 1.1. */
-	expect_error(ffa_call(FFA_PARTITION_INFO_GET_REGS),
-		     FFA_RET_NOT_SUPPORTED, "FFA_PARTITION_INFO_GET_REGS");
+	if (host_version() >= FFA_VERSION_1_2)
+		info_in_registers();
+	else
+		expect_error(ffa_call(FFA_PARTITION_INFO_GET_REGS),
+			     FFA_RET_NOT_SUPPORTED,
+			     "FFA_PARTITION_INFO_GET_REGS");
 
 	expect_success(mailbox_unmap(), "FFA_RXTX_UNMAP");
 }

@@ -26,6 +26,7 @@ const struct partition partitions[PARTITION_COUNT] = {
 	{
 		.name = "echo",
 		.id = ECHO_ID,
+		.version = FFA_1(2),
 		.contexts = CPU_COUNT,
 		.uuid = UUID_INIT(0xfef7ffd1, 0xe415, 0x4628, 0xa0, 0x4e, 0x49,
 				  0xbd, 0x74, 0xda, 0x1a, 0x8e),
@@ -33,6 +34,7 @@ const struct partition partitions[PARTITION_COUNT] = {
 	{
 		.name = "irq",
 		.id = IRQ_ID,
+		.version = FFA_1(1),
 		.contexts = 1,
 		.uuid = UUID_INIT(0x8ec95f81, 0x41cf, 0x416a, 0x96, 0x47, 0xae,
 				  0xb3, 0xfd, 0x7a, 0x2d, 0x90),
@@ -40,6 +42,7 @@ const struct partition partitions[PARTITION_COUNT] = {
 	{
 		.name = "relay",
 		.id = RELAY_ID,
+		.version = FFA_1(1),
 		.contexts = CPU_COUNT,
 		.uuid = UUID_INIT(0xaf4f2a92, 0xf302, 0x4f7f, 0x93, 0xfc, 0x28,
 				  0xf3, 0x4f, 0x17, 0xa6, 0x6f),

@@ -4,6 +4,7 @@
 #include <linux/kernel.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/unaligned.h>
 
 #include "memory.h"
 #include "scenarios.h"
@@ -109,6 +110,60 @@ static void expect_host_refused(u64 handle)
 		     "FFA_MEM_DONATE of the host, too short");
 }
 
+/* By its handle alone: what a hypervisor asks before it reclaims. */
+static noinline struct ffa_regs look_up(u64 handle)
+{
+	memset(mailbox.tx, 0, PAGE_SIZE);
+	put_unaligned_le64(handle, mailbox.tx + OFFSET_HANDLE);
+	return ffa_call(FFA_FN64_MEM_RETRIEVE_REQ, OFFSET_RECORD, OFFSET_RECORD);
+}
+
+/* The host retrieves the description of what it shares, in its own version. */
+static noinline void expect_description(u64 handle, const struct offer *offer)
+{
+	u32 size = host_version() >= FFA_VERSION_1_2 ? 32 : 16;
+	u32 composite = OFFSET_RECORD + size, length, i;
+	const void *rx = mailbox.rx;
+	struct ffa_regs reply;
+
+	length = composite + 16 + RANGE_SIZE * offer->count;
+	reply = look_up(handle);
+	if (!expect_eq((u32)reply.x[0], FFA_MEM_RETRIEVE_RESP,
+		       "answer to FFA_MEM_RETRIEVE_REQ of the host"))
+		return;
+	expect_eq((u32)reply.x[1], length, "length of the description");
+	expect_eq((u32)reply.x[2], length, "length of its first fragment");
+	expect_eq(get_unaligned_le16(rx + OFFSET_SENDER), HOST_ID, "its sender");
+	expect_eq(get_unaligned_le64(rx + OFFSET_HANDLE), handle, "its handle");
+	expect_eq(get_unaligned_le32(rx + OFFSET_RECORD_SIZE), size,
+		  "size of its record");
+	expect_eq(get_unaligned_le32(rx + OFFSET_RECORD_COUNT), 1,
+		  "number of its records");
+	expect_eq(get_unaligned_le32(rx + OFFSET_RECORD_OFFSET), OFFSET_RECORD,
+		  "place of its record");
+	expect_eq(get_unaligned_le16(rx + OFFSET_RECORD), offer->receiver,
+		  "its receiver");
+	expect_eq(get_unaligned_le32(rx + OFFSET_RECORD + 4), composite,
+		  "place of its ranges");
+	expect_eq(get_unaligned_le32(rx + composite + 4), offer->count,
+		  "number of its ranges");
+	for (i = 0; i < offer->count; i++) {
+		const void *range = rx + composite + 16 + i * RANGE_SIZE;
+
+		expect_eq(get_unaligned_le64(range), offer->ranges[i].address,
+			  "address of range %u", i);
+		expect_eq(get_unaligned_le32(range + 8), offer->ranges[i].pages,
+			  "pages of range %u", i);
+	}
+	expect_error(look_up(handle), FFA_RET_BUSY,
+		     "another one while RX is full");
+	expect_success(ffa_call(FFA_RX_RELEASE), "FFA_RX_RELEASE");
+	expect_error(look_up(handle ^ BIT(20)), FFA_RET_INVALID_PARAMETERS,
+		     "a description of nothing");
+	expect_error(ffa_call(FFA_RX_RELEASE), FFA_RET_DENIED,
+		     "FFA_RX_RELEASE after a refusal");
+}
+
 void share_reclaim(void)
 {
 	const struct partition *sp = RELAY;
@@ -130,6 +185,8 @@ void share_reclaim(void)
 	expect_true(!(handle >> 63), "the SPMC's handle 0x%llx is no hypervisor's",
 		    handle);
 	expect_host_refused(handle);
+	if (!under_pkvm())
+		expect_description(handle, &offer);
 
 	/* Requests that do not say what the sender said, or ask for more. */
 	tell(&reply, FFA_RET_INVALID_PARAMETERS, sp, "another tag",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory that one partition gives to another. The host only says who does what. */
+#include <linux/gfp.h>
 #include <linux/kernel.h>
 
 #include "memory.h"
@@ -175,6 +176,56 @@ reclaim:
 	expect_contained(owner, true, "reading what it lends", page);
 }
 
+/*
+ * The host gives a page away: it is refused in all further transactions. Linux
+ * never gets it back. pKVM does not let a host do that.
+ */
+static noinline void host_donates(const struct partition *receiver)
+{
+	struct pages list[1];
+	struct offer offer = {
+		.function = FFA_FN64_MEM_DONATE,
+		.receiver = receiver->id,
+		.attributes = MEMORY_OPEN,
+		.tag = 0x29,
+		.ranges = list,
+		.count = ARRAY_SIZE(list),
+	};
+	struct offer again = SHARE(ECHO, list);
+	void *page = (void *)__get_free_page(GFP_KERNEL);
+	struct ffa_regs reply;
+	u64 handle, none;
+
+	if (!expect_true(page, "a page"))
+		return;
+	list[0] = (struct pages){ virt_to_phys(page), 1 };
+	memory_fill(page, 0, 0x2900);
+	/* Until it is retrieved, it can be taken back. */
+	if (!expect_success(memory_send(&offer, &handle), "FFA_MEM_DONATE") ||
+	    !expect_success(memory_reclaim(handle, 0),
+			    "FFA_MEM_RECLAIM of a donation") ||
+	    !expect_success(memory_send(&offer, &handle), "FFA_MEM_DONATE again"))
+		return;
+	tell(&reply, FFA_RET_DENIED, ECHO, "retrieving another's", CMD_RETRIEVE,
+	     handle, FROM(HOST_ID, MEMORY_NORMAL), KIND_DONATE,
+	     WISH(PERMIT_RW_NX, 0x29));
+	if (!tell(&reply, 0, receiver, "retrieving", CMD_RETRIEVE, handle,
+		  FROM(HOST_ID, MEMORY_NORMAL), KIND_DONATE,
+		  WISH(PERMIT_RW_NX, 0x29)))
+		return;
+	if (tell(&reply, 0, receiver, "reading", CMD_READ, handle, 8))
+		expect_eq(reply.x[5], memory_pattern(0x2900, 1),
+			  "word that the host wrote");
+	expect_error(memory_reclaim(handle, 0), FFA_RET_INVALID_PARAMETERS,
+		     "FFA_MEM_RECLAIM of what is another's");
+	expect_error(memory_send(&again, &none), FFA_RET_DENIED,
+		     "FFA_MEM_SHARE of what is another's");
+	expect_error(memory_send(&offer, &none), FFA_RET_DENIED,
+		     "FFA_MEM_DONATE of what is another's");
+	tell(&reply, FFA_RET_INVALID_PARAMETERS, receiver, "relinquishing",
+	     CMD_RELINQUISH, handle);
+}
+
 void sp_donate(void)
 {
 	const struct partition *owner = RELAY, *receiver = IRQ;
@@ -183,6 +234,8 @@ void sp_donate(void)
 
 	if (!memory_begin())
 		return;
+	if (!under_pkvm())
+		host_donates(receiver);
 	page = address_of(owner, 3);
 	if (!page)
 		return;

@@ -3,7 +3,12 @@
 #include <linux/completion.h>
 #include <linux/cpumask.h>
 #include <linux/device.h>
+#include <linux/interrupt.h>
+#include <linux/irqdomain.h>
 #include <linux/kernel.h>
+#include <linux/of.h>
+#include <linux/of_irq.h>
+#include <linux/percpu.h>
 #include <linux/smp.h>
 
 #include "harness.h"
@@ -263,6 +268,112 @@ static noinline void expect_listed(u64 lists, u64 sizes, u64 ids,
 	expect_eq(reply.x[3], ids, "ids in the list %s", what);
 }
 
+/*
+ * Where Linux's driver cannot be, this module takes the schedule receiver
+ * interrupt itself, on every CPU.
+ */
+static DEFINE_PER_CPU(struct seen *, interrupted);
+
+static irqreturn_t on_sri(int irq, void *data)
+{
+	struct seen **seen = data;
+
+	if (*seen)
+		notified(irq, *seen);
+	return IRQ_HANDLED;
+}
+
+static void enable_here(void *irq)
+{
+	/* What was raised while nobody listened is not for now. */
+	irq_set_irqchip_state(*(unsigned int *)irq, IRQCHIP_STATE_PENDING, false);
+	enable_percpu_irq(*(unsigned int *)irq, IRQ_TYPE_NONE);
+}
+
+static void disable_here(void *irq)
+{
+	disable_percpu_irq(*(unsigned int *)irq);
+}
+
+/* Returns Linux's number of the interrupt, or 0. */
+static unsigned int sri_take(struct seen *seen)
+{
+	struct of_phandle_args sgi = { .args_count = 1, .args = { SRI_INTID } };
+	unsigned int irq;
+	int cpu;
+
+	sgi.np = of_find_compatible_node(NULL, NULL, "arm,gic-v3");
+	irq = irq_create_of_mapping(&sgi);
+	of_node_put(sgi.np);
+	if (!expect_true(irq, "the schedule receiver interrupt is an SGI of Linux's"))
+		return 0;
+	for_each_possible_cpu(cpu)
+		per_cpu(interrupted, cpu) = seen;
+	if (!expect_eq(request_percpu_irq(irq, on_sri, "tantalum-sri", &interrupted),
+		       0, "taking the schedule receiver interrupt"))
+		return 0;
+	on_each_cpu(enable_here, &irq, true);
+	return irq;
+}
+
+static void sri_give_back(unsigned int irq)
+{
+	on_each_cpu(disable_here, &irq, true);
+	free_percpu_irq(irq, &interrupted);
+	irq_dispose_mapping(irq);
+}
+
+/* echo's context on this CPU signals; this module is interrupted on this CPU. */
+static void signal_and_list_here(void *argument)
+{
+	struct local *local = argument;
+	int cpu = smp_processor_id();
+
+	forget(&local->seen);
+	if (!expect_code(echo, CMD_NOTIFY_SET, ffa_route(ECHO_ID, HOST_ID),
+			 local->flags, BIT(HOST_BIT), 0,
+			 "echo signals on CPU %d with flags %u", cpu,
+			 local->flags))
+		return;
+	wait_for_completion(&local->seen.done);
+	expect_eq(local->seen.cpu, cpu,
+		  "CPU of the schedule receiver interrupt, flags %u",
+		  local->flags);
+	expect_eq(atomic_read(&local->seen.calls), 1,
+		  "schedule receiver interrupts on CPU %d", cpu);
+	expect_listed(1, 0, HOST_ID, "after the interrupt");
+	expect_eq(take_notifications(cpu, "after the interrupt"), BIT(HOST_BIT),
+		  "notifications on CPU %d", cpu);
+}
+
+static void notify_host_by_interrupt(void)
+{
+	static struct local local;
+	unsigned int irq;
+	int cpu;
+
+	expect_no_driver();
+	if (!expect_done(bitmap_create(HOST_ID, CPU_COUNT),
+			 "FFA_NOTIFICATION_BITMAP_CREATE") ||
+	    !expect_done(notification_bind(ECHO_ID, HOST_ID, 0, BIT(HOST_BIT)),
+			 "binding a notification to echo"))
+		return;
+	forget(&local.seen);
+	irq = sri_take(&local.seen);
+	if (irq) {
+		for_each_online_cpu(cpu) {
+			local.flags = 0;
+			run_on_cpu(cpu, signal_and_list_here, &local);
+			local.flags = NOTIFICATION_DELAY_SRI;
+			run_on_cpu(cpu, signal_and_list_here, &local);
+		}
+		sri_give_back(irq);
+	}
+	expect_done(notification_unbind(ECHO_ID, HOST_ID, BIT(HOST_BIT)),
+		    "taking the notification from echo");
+	expect_done(bitmap_destroy(HOST_ID), "FFA_NOTIFICATION_BITMAP_DESTROY");
+}
+
 static void notify_host_raw(void)
 {
 	struct ffa_regs reply;
@@ -394,7 +505,10 @@ static void notify_host_raw(void)
 
 void notify_host(void)
 {
-	notify_host_by_driver();
+	if (driver_is_usable())
+		notify_host_by_driver();
+	else
+		notify_host_by_interrupt();
 	if (expect_eq(driver_unload(), 0, "unloading Linux's driver"))
 		notify_host_raw();
 }
@@ -466,6 +580,30 @@ static void notify_sp_by_driver(void)
 		    BIT(7), 0, "irq takes it from the host");
 	expect_eq(ops->sched_recv_cb_unregister(device), 0,
 		  "unregistering the scheduler");
+}
+
+/* The same, with this module told. */
+static void notify_sp_by_interrupt(void)
+{
+	static struct seen seen;
+	unsigned int interrupt;
+
+	expect_code(irq, CMD_NOTIFY_BIND, ffa_route(HOST_ID, IRQ_ID), 0, BIT(7),
+		    0, "irq binds a notification to the host");
+	forget(&seen);
+	interrupt = sri_take(&seen);
+	if (interrupt) {
+		expect_done(notification_set(HOST_ID, IRQ_ID, 0, BIT(7)),
+			    "the host signals");
+		wait_for_completion(&seen.done);
+		expect_eq(atomic_read(&seen.calls), 1,
+			  "times that irq was to be scheduled");
+		expect_listed(1, 0, IRQ_ID, "of whom to schedule");
+		expect_noted(irq, 1, 0, BIT(7), 0, "by the host");
+		sri_give_back(interrupt);
+	}
+	expect_code(irq, CMD_NOTIFY_UNBIND, ffa_route(HOST_ID, IRQ_ID), 0,
+		    BIT(7), 0, "irq takes it from the host");
 }
 
 static noinline void expect_not_for_echo(u32 function, const char *what)
@@ -592,7 +730,10 @@ static void notify_sp_raw(void)
 
 void notify_sp(void)
 {
-	notify_sp_by_driver();
+	if (driver_is_usable())
+		notify_sp_by_driver();
+	else
+		notify_sp_by_interrupt();
 	if (expect_eq(driver_unload(), 0, "unloading Linux's driver"))
 		notify_sp_raw();
 }

@@ -12,12 +12,6 @@
 #include "scenarios.h"
 
 #define ROUNDS	2000
-/*
- * Every so many rounds all CPUs ask the partition that serves one at a time. A
- * machine that runs its CPUs in turns has to give each of them its turn before
- * a lock that all want goes round once, so not more often.
- */
-#define IRQ_EVERY	50
 
 static atomic_t at_the_start, running;
 static DECLARE_COMPLETION(all_done);
@@ -59,8 +53,6 @@ static int send_all(void *argument)
 		if (!is_echo(&request, &reply))
 			sender->wrong++;
 
-		if (round % IRQ_EVERY)
-			continue;
 		/* One execution context: it serves one at a time, and says so. */
 		request = ffa_request64(IRQ_ID, tag, ~tag, tag << 16, 2, tag * 3);
 		reply = ffa_direct(&request, &sender->preempted);
@@ -102,7 +94,7 @@ static void send_from_all_cpus(void)
 
 	for_each_online_cpu(cpu) {
 		expect_eq(senders[cpu].wrong, 0, "wrong answers on CPU %d", cpu);
-		expect_eq(senders[cpu].answered + senders[cpu].busy, ROUNDS / IRQ_EVERY,
+		expect_eq(senders[cpu].answered + senders[cpu].busy, ROUNDS,
 			  "answers of irq on CPU %d", cpu);
 		answered += senders[cpu].answered;
 		note("CPU %d: %u answers and %u times BUSY of irq, %u preemptions",

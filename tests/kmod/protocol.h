@@ -20,6 +20,12 @@
 
 #define CPU_COUNT	4
 
+/* Property of a partition: it receives direct requests of the second form. */
+#define RECEIVES_SERVICE_REQUESTS	BIT(9)
+
+/* Pages of the largest RX and TX buffers, which a caller at 1.2 is told. */
+#define MAX_BUFFER_PAGES	16
+
 /* The SGI that the SPMC donates as schedule receiver interrupt. */
 #define SRI_INTID	8
 
@@ -28,6 +34,8 @@ struct partition {
 	u16 id;
 	/* Execution contexts: one, or one for each CPU. */
 	u16 contexts;
+	/* The version of FF-A that it speaks. From 1.2 on it has a service. */
+	u32 version;
 	uuid_t uuid;
 };
 

@@ -37,12 +37,16 @@ if [ ! -d /sys/module/ffa_core ]; then
 	insmod "$MODULES/ffa-core.ko" || fail "cannot load $MODULES/ffa-core.ko"
 fi
 
-# What was asked of the kernel. Should pKVM not have come up, the scenarios find
+# What was asked of the kernel, and which version the scenarios are to speak. Should pKVM not have come up, the scenarios find
 # out: without it the firmware answers calls that pKVM would refuse.
 pkvm=0
 read -r cmdline </proc/cmdline
+version=
 for word in $cmdline; do
 	case $word in
+		tantalum.ffa=1.1) version=0x10001 ;;
+		tantalum.ffa=1.2) version=0x10002 ;;
+		tantalum.ffa=*) fail "unknown $word; the scenarios speak FF-A 1.1 or 1.2" ;;
 		kvm-arm.mode=protected) pkvm=1 ;;
 		kvm-arm.mode=*) pkvm=0 ;;
 	esac
@@ -54,5 +58,5 @@ fi
 
 only=$(echo "$*" | tr ' ' ',')
 insmod "$MODULES/tantalum_ffa_test.ko" "pkvm=$pkvm" "first=$first" \
-	"driver=$MODULES/ffa-module.ko" ${only:+"only=$only"} ||
+	"driver=$MODULES/ffa-module.ko" ${version:+"version=$version"} ${only:+"only=$only"} ||
 	fail "cannot load $MODULES/tantalum_ffa_test.ko"

@@ -7,18 +7,21 @@
   dependencies ? null,
   # Applied to the sources (`git diff` in hypervisor/ makes such files), for experiments and for tests/breakages.
   patches ? [ ],
+  # Whether it records all that enters and leaves it, in memory that the normal world can read.
+  trace ? false,
 }:
 
 lib.cargo {
   name = "spmc";
   inherit vendor dependencies patches;
+  features = if trace then "--features trace" else "";
   core = rust-core;
   workspace = import ../../source.nix { inherit lib; };
   script = ''
     for patch in $patches; do
       patch -p2 < "$patch"
     done
-    cargo build --release --locked --target "$target" --package tantalum-spmc-image
+    cargo build --release --locked --target "$target" --package tantalum-spmc-image $features
     mkdir -p "$out"
     cp "target/$target/release/spmc" "$out/spmc.elf"
     aarch64-linux-gnu-objcopy -O binary "$out/spmc.elf" "$out/spmc.bin"

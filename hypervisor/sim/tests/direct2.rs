@@ -17,7 +17,7 @@ use tantalum_ffa::{
 };
 use tantalum_hal::{Event, InterruptLine, TrapKind};
 use tantalum_sim::dtb::Node;
-use tantalum_sim::manifests::{CPUS, partition_uuid};
+use tantalum_sim::manifests::{CPUS, partition_base, partition_uuid};
 use tantalum_sim::script::{Script, call, echo, trap, wait};
 use tantalum_sim::{Context, Sim, SimBuilder};
 use tantalum_types::{CallRegisters, EndpointId};
@@ -105,6 +105,23 @@ fn a_service_gets_all_registers_and_so_does_its_caller() {
         );
     }
     assert!(matches!(sim.ask(2, plain(FIRST)), Call::DirectResponse(_)), "the first form works beside it");
+}
+
+#[test]
+fn a_service_answers_the_vm_that_its_hypervisor_speaks_for() {
+    let sim = boot(both());
+    for vm in [1, 5, 0x7fff].map(EndpointId::new) {
+        let request =
+            Call::DirectRequest2 { sender: vm, receiver: FIRST, uuid: Uuid::nil(), payload: PAYLOAD };
+        let mut payload = PAYLOAD;
+        payload[0] = 0;
+        let answer = Call::DirectResponse2 { sender: FIRST, receiver: vm, payload };
+        assert_eq!(sim.ask(1, request), answer);
+    }
+    for sender in [0x8001, 0x8002, 0x8000, 0xffff, 0xffc0].map(EndpointId::new) {
+        let request = Call::DirectRequest2 { sender, receiver: FIRST, uuid: Uuid::nil(), payload: PAYLOAD };
+        assert_eq!(sim.refusal(1, request), Status::InvalidParameters, "{sender}");
+    }
 }
 
 #[test]
@@ -420,6 +437,37 @@ fn a_partition_is_held_to_its_own_version() {
         assert_eq!(refused, error, "{version:#x}");
         assert_eq!(Version::from_raw(version).unwrap() >= Version::V1_2, error);
         drop(sim);
+    }
+}
+
+#[test]
+fn what_a_version_does_not_know_is_refused_to_who_speaks_it() {
+    // The flag of FFA_MSG_WAIT that keeps the RX buffer, and the entry of further execution contexts.
+    let entry = Call::SecondaryEpRegister { width: Width::Bits64, entry: partition_base(0) + 0x4000 };
+    let (done, unknown, invalid) = (0, Status::NotSupported.to_raw(), Status::InvalidParameters.to_raw());
+    for (version, wait_is, entry_is) in
+        [(0x1_0000_u32, invalid, unknown), (0x1_0001, invalid, done), (V1_2, done, done)]
+    {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let script = |index: usize| {
+            let seen = seen.clone();
+            let mut calls = vec![Call::MsgWait { retain_rx: true }, entry];
+            Box::new(move |context: &mut Context<'_>| {
+                if index == 0 && context.start().is_none() {
+                    let [x0, _, x2, ..] = context.answer().0;
+                    seen.lock().unwrap().push(if x0 == 0x8400_0060 { x2 as u32 } else { 0 });
+                }
+                Ok(calls.pop().filter(|_| index == 0).map_or_else(wait, call))
+            }) as Script
+        };
+        let sim = SimBuilder::new()
+            .partition_with("one", (0..CPUS).map(script), move |manifest| {
+                manifest.set("ffa-version", version)
+            })
+            .boot();
+        // One that waits is told so by what wakes it.
+        let _ = sim.call(0, Call::Run { target: Target { endpoint: FIRST, vcpu: 0 } });
+        assert_eq!(seen.lock().unwrap()[..2], [entry_is, wait_is], "{version:#x}");
     }
 }
 

@@ -124,6 +124,12 @@ impl Setup {
         status(self.first.ask(&self.sim, 0, SEND))
     }
 
+    /// Lets the second partition take the interrupt and read the notification of a message.
+    fn second_is_told(&self) {
+        assert_eq!(self.second.take_interrupt(&self.sim, 0), Some(5));
+        assert_eq!(self.spm_notifications(&self.second, SECOND), 1);
+    }
+
     fn spm_notifications(&self, agent: &Agent, id: EndpointId) -> u32 {
         let get = Call::NotificationGet { receiver: id, vcpu: 0, flags: 4 };
         match agent.ask(&self.sim, 0, get) {
@@ -149,6 +155,8 @@ fn a_message_is_carried_to_the_receivers_buffer() {
     assert_eq!(setup.first_sends(&header(FIRST, SECOND, 4), b"more"), Err(Status::Busy));
     assert_eq!(setup.sim.machine().bytes::<64>(rx_of(1)), rx);
     let second = |call| status(setup.second.ask(&setup.sim, 0, call));
+    assert_eq!(second(release(HOST)), DENIED, "it has not been told that there is one");
+    setup.second_is_told();
     assert_eq!(second(release(HOST)), Ok(()));
     assert_eq!(second(release(HOST)), DENIED);
     // Nothing of a longer message is left behind a shorter one.
@@ -166,6 +174,7 @@ fn every_size_up_to_the_whole_buffer() {
         assert_eq!(setup.first_sends(&header(FIRST, SECOND, size as u32), &bytes[..size]), Ok(()), "{size}");
         let rx: [u8; PAGE] = setup.sim.machine().bytes(rx_of(1));
         assert_eq!(rx[24..24 + size], bytes[..size]);
+        setup.second_is_told();
         status(setup.second.ask(&setup.sim, 0, release(HOST))).unwrap();
     }
 }
@@ -327,11 +336,33 @@ fn the_receiver_and_the_scheduler_are_told() {
     let delayed = Call::MsgSend2 { sender: HOST, flags: 2 };
     assert_eq!(status(setup.first.ask(&setup.sim, 0, delayed)), Ok(()));
     assert_eq!(setup.sim.machine().raised_sgis(), [8, 8]);
-    // A release takes the notification along.
-    status(setup.second.ask(&setup.sim, 0, release(HOST))).unwrap();
-    assert_eq!(setup.spm_notifications(&setup.second, SECOND), 0);
+    // What it does not know of it cannot release, and it is still news to the scheduler.
+    assert_eq!(status(setup.second.ask(&setup.sim, 0, release(HOST))), DENIED);
     let info = Call::NotificationInfoGet { width: Width::Bits64 };
+    assert!(matches!(setup.sim.ask(0, info), Call::Success64 { .. }));
+    assert_eq!(status(setup.second.ask(&setup.sim, 0, release(HOST))), DENIED, "the scheduler knows");
+    setup.second_is_told();
+    status(setup.second.ask(&setup.sim, 0, release(HOST))).unwrap();
     assert_eq!(setup.sim.refusal(0, info), Status::NoData);
+}
+
+#[test]
+fn who_receives_no_notifications_owns_a_message_at_once() {
+    let agent = Agent::new(FIRST);
+    let sim = SimBuilder::new()
+        .partition_with("plain", agent.scripts(1), |manifest| manifest.set("messaging-method", 7_u32))
+        .boot();
+    negotiate(&sim, 0x1_0001);
+    status(agent.ask(&sim, 0, map_call(tx_of(0).raw(), rx_of(0).raw(), 1))).unwrap();
+    status(sim.ask(0, map_call(HOST_TX, HOST_RX, 1))).unwrap();
+    let message = header(HOST, FIRST, 4);
+    sim.machine().write(Pa::non_secure(HOST_TX), &message.encode(Version::V1_1)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(status(sim.ask(0, SEND)), Ok(()));
+        assert_eq!(status(sim.ask(0, SEND)), Err(Status::Busy));
+        assert_eq!(status(agent.ask(&sim, 0, release(HOST))), Ok(()));
+        assert_eq!(status(agent.ask(&sim, 0, release(HOST))), DENIED);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
+use tantalum_ffa::notification::NotificationList;
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Target, Width, answer};
 use tantalum_hal::{
     ForeignInterrupts, InterruptLine, InterruptSetting, Platform, TimerRegister, VirtualInterrupts,
@@ -256,21 +257,108 @@ fn one_whose_owner_runs_elsewhere_is_sent_there() {
     assert_eq!((ended(&sim, 40), ended(&sim, Machine::KICK)), (1, 1));
 }
 
+/// Sends each request on to `next`; its call is ended by an interrupt if `ended` says so, and then it lets `next` go on.
+fn interrupted_asker(log: &Log, next: EndpointId, ended: bool) -> Script {
+    let own = log.clone();
+    owner(FIRST, &[40], log, move |guest, request| {
+        let target = Target { endpoint: next, vcpu: 0 };
+        let mut answer = guest.call(request_from(FIRST, next, request.payload));
+        if ended {
+            assert_eq!(answer, Call::Interrupt { target, intid: 0 });
+            note(&own, FIRST, guest.cpu(), "goes on");
+            answer = guest.call(Call::Run { target });
+        }
+        assert_eq!(payload(answer), request.payload);
+        note(&own, FIRST, guest.cpu(), "answered");
+    })
+}
+
 #[test]
-fn one_whose_owner_waits_for_an_answer_is_seen_when_that_has_come() {
+fn one_whose_owner_waits_for_an_answer_ends_its_call_if_the_other_gives_way() {
+    for (queue, expected) in [
+        (false, vec!["8001@0 40", "8001@0 goes on", "8002@0 goes on", "8001@0 answered"]),
+        (true, vec!["8002@0 goes on", "8001@0 40", "8001@0 answered"]),
+    ] {
+        let log = Log::default();
+        let sim = machine()
+            .partition_with("owner", [interrupted_asker(&log, SECOND, !queue)], owns(0, &[(40, LEVEL)]))
+            .partition_with("victim", [victim(SECOND, 40, &log)], move |manifest| {
+                if queue {
+                    queues(manifest);
+                }
+            })
+            .boot();
+        for round in 1..3 {
+            assert_eq!(payload(sim.ask(0, request(FIRST, PAYLOAD))), PAYLOAD);
+            assert_eq!(noted(&log), expected.repeat(round));
+            assert_eq!(ended(&sim, 40), round);
+        }
+        assert_eq!(payload(sim.ask(0, request(SECOND, PAYLOAD))), PAYLOAD, "nobody is left behind");
+    }
+}
+
+#[test]
+fn one_whose_owner_waits_for_a_chain_ends_its_call_if_all_of_that_give_way() {
+    for (queue, expected) in [
+        (false, vec!["8001@0 40", "8001@0 goes on", "8002@0 goes on", "8003@0 answered", "8001@0 answered"]),
+        (true, vec!["8002@0 goes on", "8003@0 answered", "8001@0 40", "8001@0 answered"]),
+    ] {
+        let log = Log::default();
+        let own = log.clone();
+        let between = owner(THIRD, &[], &log, move |guest, request| {
+            asks(guest, THIRD, SECOND, request.payload);
+            note(&own, THIRD, guest.cpu(), "answered");
+        });
+        let sim = machine()
+            .partition_with("owner", [interrupted_asker(&log, THIRD, !queue)], owns(0, &[(40, LEVEL)]))
+            .partition("victim", [victim(SECOND, 40, &log)])
+            .partition_with("between", [between], move |manifest| {
+                if queue {
+                    queues(manifest);
+                }
+            })
+            .boot();
+        assert_eq!(payload(sim.ask(0, request(FIRST, PAYLOAD))), PAYLOAD);
+        assert_eq!(noted(&log), expected);
+        for receiver in [SECOND, THIRD] {
+            assert_eq!(payload(sim.ask(0, request(receiver, PAYLOAD))), PAYLOAD);
+        }
+    }
+}
+
+#[test]
+fn one_whose_owner_waits_for_an_answer_while_it_handles_another_waits_too() {
+    // The SPMC gave this turn: it is not to be stopped.
     let log = Log::default();
     let own = log.clone();
-    let script = owner(FIRST, &[40], &log, move |guest, request| {
-        assert_eq!(asks(guest, FIRST, SECOND, request.payload), request.payload);
+    let script = guest(move |guest| {
+        for intid in [40, 41] {
+            assert_eq!(guest.paravirtual(ENABLE, [intid, 1, 0]), 0);
+        }
+        let handler = own.clone();
+        guest.handle_interrupts(move |guest| drain(guest, FIRST, &handler));
+        assert_eq!(guest.wait(), Call::Interrupt { target: Target::NONE, intid: 41 });
+        assert_eq!(asks(guest, FIRST, SECOND, PAYLOAD), PAYLOAD);
         note(&own, FIRST, guest.cpu(), "answered");
     });
     let sim = machine()
-        .partition_with("owner", [script], owns(0, &[(40, LEVEL)]))
+        .partition_with("owner", [script], owns(0, &[(40, LEVEL), (41, EDGE)]))
         .partition("victim", [victim(SECOND, 40, &log)])
         .boot();
-    assert_eq!(payload(sim.ask(0, request(FIRST, PAYLOAD))), PAYLOAD);
-    assert_eq!(noted(&log), ["8002@0 goes on", "8001@0 40", "8001@0 answered"]);
-    assert_eq!(ended(&sim, 40), 1);
+    sim.machine().raise(cpu(0), 41);
+    assert_eq!(sim.idle(0), 1);
+    assert_eq!(noted(&log), ["8001@0 41", "8002@0 goes on", "8001@0 40", "8001@0 answered"]);
+}
+
+/// Returns whom the normal world's scheduler is told of.
+fn listed(sim: &Sim) -> Vec<(u16, Vec<u16>)> {
+    match sim.ask(0, Call::NotificationInfoGet { width: Width::Bits64 }) {
+        Call::Error { status: Status::NoData, .. } => vec![],
+        answer => {
+            let list = NotificationList::decode(&answer).unwrap();
+            list.entries().map(|(id, vcpus)| (id.raw(), vcpus.to_vec())).collect()
+        }
+    }
 }
 
 #[test]
@@ -278,11 +366,15 @@ fn one_whose_owner_is_preempted_is_seen_when_it_goes_on() {
     let log = Log::default();
     let script = owner(FIRST, &[40], &log, |guest, _| guest.stopped_by(InterruptLine::Foreign));
     let sim = machine().partition_with("owner", [script], owns(0, &[(40, LEVEL)])).boot();
+    sim.call(0, Call::Version { requested: 0x1_0001 });
     preempted(sim.ask(0, request(FIRST, PAYLOAD)), FIRST);
+    assert_eq!(listed(&sim), [], "nothing is pending");
     sim.machine().set_level(cpu(0), 40, true);
     assert_eq!(sim.idle(0), 1);
     assert_eq!(noted(&log), [] as [&str; 0]);
     assert_eq!(sim.machine().raised_sgis(), [SCHEDULE_RECEIVER], "the scheduler learns");
+    assert_eq!(listed(&sim), [(0x8001, vec![0])], "of whom");
+    assert_eq!(listed(&sim), [], "once");
     // It may go on anywhere, since it is the only one of its partition.
     assert_eq!(payload(sim.ask(2, run(FIRST, 0))), PAYLOAD);
     assert_eq!(noted(&log), ["8001@2 40"]);
@@ -630,12 +722,22 @@ fn one_that_prefers_to_be_scheduled_is() {
             owns(0, &[(40, LEVEL)])(manifest);
         })
         .boot();
+    sim.call(0, Call::Version { requested: 0x1_0001 });
+    for round in 1..3 {
+        sim.machine().set_level(cpu(0), 40, true);
+        assert_eq!((sim.idle(0), noted(&log).len()), (1, 2 * (round - 1)));
+        assert_eq!(sim.machine().raised_sgis(), vec![SCHEDULE_RECEIVER; round]);
+        assert_eq!(listed(&sim), [(0x8001, vec![0])]);
+        assert_eq!(listed(&sim), []);
+        assert!(matches!(sim.ask(0, run(FIRST, 0)), Call::MsgWait { .. }));
+        assert_eq!(noted(&log), ["8001@0 40", "8001@0 run"].repeat(round));
+        assert_eq!(ended(&sim, 40), round);
+    }
+    // What it has seen before anybody asked is no news.
     sim.machine().set_level(cpu(0), 40, true);
-    assert_eq!((sim.idle(0), noted(&log).len()), (1, 0));
-    assert_eq!(sim.machine().raised_sgis(), [SCHEDULE_RECEIVER]);
+    assert_eq!(sim.idle(0), 1);
     assert!(matches!(sim.ask(0, run(FIRST, 0)), Call::MsgWait { .. }));
-    assert_eq!(noted(&log), ["8001@0 40", "8001@0 run"]);
-    assert_eq!(ended(&sim, 40), 1);
+    assert_eq!(listed(&sim), []);
 }
 
 #[test]
@@ -656,9 +758,11 @@ fn one_that_prefers_to_be_scheduled_rather_than_to_wait_no_longer_is() {
             owns(0, &[(41, EDGE)])(manifest);
         })
         .boot();
+    sim.call(0, Call::Version { requested: 0x1_0001 });
     payload(sim.ask(0, request(FIRST, [0; 5])));
     assert_eq!(noted(&log).len(), 0);
     assert_eq!(sim.machine().raised_sgis(), [SCHEDULE_RECEIVER]);
+    assert_eq!(listed(&sim), [(0x8001, vec![0])]);
     payload(sim.ask(0, request(FIRST, PAYLOAD)));
     assert!(matches!(sim.ask(0, run(FIRST, 0)), Call::MsgWait { .. }));
     assert_eq!(noted(&log), ["8001@0 41", "8001@0 run"]);

@@ -624,11 +624,18 @@ fn four_processing_elements_stop_and_start_it_all_the_time() {
         .partition("three", (0..CPUS).map(|_| servant()))
         .boot();
     let (served, stopped) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // How the processing elements meet is up to the host, so they go on until each thing has happened often enough.
+    // On a host that is busy with something else that takes more rounds, never as many as MOST.
+    const ENOUGH: usize = 100;
+    const FEWEST: u64 = 500;
+    const MOST: u64 = 200_000;
+    let counts = || [&served, &stopped, &*starts].map(|count| count.load(Ordering::Relaxed));
+    let enough = || counts().into_iter().all(|count| count >= ENOUGH);
     std::thread::scope(|scope| {
         for cpu in 0..CPUS {
-            let (sim, served, stopped) = (&sim, &served, &stopped);
+            let (sim, served, stopped, enough) = (&sim, &served, &stopped, &enough);
             scope.spawn(move || {
-                for round in 0..2000 {
+                for round in (0..MOST).take_while(|round| *round < FEWEST || !enough()) {
                     let words = [cpu as u64, round, 0, 0, 0];
                     assert_eq!(payload(sim.ask(cpu, request(SECOND, words))), words);
                     let first = if round % 16 == cpu as u64 * 4 { FAULT } else { round };
@@ -665,9 +672,7 @@ fn four_processing_elements_stop_and_start_it_all_the_time() {
             });
         }
     });
-    assert!(served.load(Ordering::Relaxed) > 0, "{served:?} {stopped:?} {starts:?}");
-    assert!(stopped.load(Ordering::Relaxed) > 0, "{served:?} {stopped:?} {starts:?}");
-    assert!(starts.load(Ordering::Relaxed) > CPUS);
+    assert!(enough(), "served, stopped, started: {:?}", counts());
     // It serves in the end, after perhaps one more beginning.
     let _ = sim.ask(0, request(FIRST, PAYLOAD));
     for cpu in 0..CPUS {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Target, Width};
 use tantalum_hal::{Event, ForeignInterrupts, InterruptLine, TrapKind};
 use tantalum_sim::dtb::Node;
+use tantalum_sim::guest::guest;
 use tantalum_sim::manifests::CPUS;
 use tantalum_sim::script::{Script, call, echo, wait};
 use tantalum_sim::{Context, Sim, SimBuilder};
@@ -24,6 +25,7 @@ const SECOND: EndpointId = EndpointId::new(0x8002);
 const PAYLOAD: [u64; 5] = [1, 2, 3, 4, 5];
 const CPU_OFF: u64 = 0x8400_0002;
 const INTERRUPTED: u64 = 0x1111;
+const ASK: u64 = 0x2222;
 
 /// Notes who heard of what: the partition, the number of the execution context, x3 of the message.
 type Heard = Arc<Mutex<Vec<(u16, usize, u64)>>>;
@@ -256,13 +258,122 @@ fn what_is_in_the_middle_of_something_goes_on_later() {
     assert_eq!(off(&sim, 1), 0);
     assert_eq!(*heard.lock().unwrap(), [], "it cannot listen");
     // One that is tied to it waits, the other one goes on anywhere.
-    let run = |endpoint, vcpu| Call::Run { target: Target { endpoint, vcpu } };
     assert_eq!(sim.refusal(0, run(FIRST, 1)), Status::InvalidParameters);
     assert_eq!(payload(sim.ask(0, run(SECOND, 0))), interrupted);
     on(&sim, 1);
     assert_eq!(sim.refusal(1, request(FIRST, PAYLOAD)), Status::Busy);
     assert_eq!(payload(sim.ask(1, run(FIRST, 1))), interrupted);
     assert_eq!(payload(sim.ask(1, request(FIRST, PAYLOAD))), PAYLOAD);
+}
+
+/// Is an execution context that sends each request which begins with ASK on to `next`, and answers by what its call
+/// returned; an interrupt of the normal world stops it once if a request begins with INTERRUPTED.
+fn asker(next: EndpointId) -> Script {
+    guest(move |guest| {
+        let mut news = guest.wait();
+        loop {
+            news = match news {
+                Call::DirectRequest(asked) => {
+                    let answer = match asked.payload {
+                        [ASK, rest @ ..] => {
+                            let [first, second, third, fourth] = rest;
+                            let forwarded = DirectMessage {
+                                sender: asked.receiver,
+                                receiver: next,
+                                payload: [first, second, third, fourth, 0],
+                                ..asked
+                            };
+                            match guest.call(Call::DirectRequest(forwarded)) {
+                                Call::DirectResponse(message) => message.payload,
+                                Call::Error { status, .. } => [u64::from(status.to_raw()); 5],
+                                other => panic!("{other:?}"),
+                            }
+                        }
+                        [INTERRUPTED, ..] => {
+                            guest.stopped_by(InterruptLine::Foreign);
+                            asked.payload
+                        }
+                        _ => asked.payload,
+                    };
+                    guest.respond(&asked, answer)
+                }
+                _ => guest.wait(),
+            };
+        }
+    })
+}
+
+fn run(endpoint: EndpointId, vcpu: u16) -> Call {
+    Call::Run { target: Target { endpoint, vcpu } }
+}
+
+const ABORTED: [u64; 5] = [0xffff_fff8; 5];
+
+#[test]
+fn who_waits_for_one_that_stays_behind_learns_so_elsewhere() {
+    let sim = SimBuilder::new()
+        .partition("many", (0..CPUS).map(|_| asker(SECOND)))
+        .partition("one", [asker(FIRST)])
+        .boot();
+    let chain = request(SECOND, [ASK, INTERRUPTED, 0, 0, 0]);
+    let target = Target { endpoint: SECOND, vcpu: 0 };
+    assert_eq!(sim.ask(1, chain), Call::Interrupt { target, intid: 0 });
+    assert_eq!(sim.refusal(0, run(SECOND, 0)), Status::Denied, "it goes on there");
+    assert_eq!(off(&sim, 1), 0);
+    // The normal world's scheduler lets it go on; it learns that there is no answer, and works again.
+    assert_eq!(sim.refusal(2, request(SECOND, PAYLOAD)), Status::Busy);
+    assert_eq!(payload(sim.ask(2, run(SECOND, 0))), ABORTED);
+    for cpu in [0, 2, 3] {
+        assert_eq!(payload(sim.ask(cpu, request(SECOND, PAYLOAD))), PAYLOAD);
+        assert_eq!(payload(sim.ask(cpu, request(FIRST, PAYLOAD))), PAYLOAD);
+    }
+    // The one that stayed behind answers nobody, and works again.
+    on(&sim, 1);
+    assert_eq!(sim.refusal(1, request(FIRST, PAYLOAD)), Status::Busy);
+    assert_eq!(sim.refusal(1, run(FIRST, 1)), Status::Aborted);
+    assert_eq!(payload(sim.ask(1, request(FIRST, PAYLOAD))), PAYLOAD);
+    assert_eq!(payload(sim.ask(1, request(SECOND, [ASK, 1, 2, 3, 4]))), [1, 2, 3, 4, 0]);
+}
+
+#[test]
+fn who_was_asked_by_one_that_stays_behind_goes_on_elsewhere() {
+    let sim = SimBuilder::new()
+        .partition("many", (0..CPUS).map(|_| asker(SECOND)))
+        .partition("one", [asker(FIRST)])
+        .boot();
+    let chain = request(FIRST, [ASK, INTERRUPTED, 0, 0, 0]);
+    let target = Target { endpoint: FIRST, vcpu: 1 };
+    assert_eq!(sim.ask(1, chain), Call::Interrupt { target, intid: 0 });
+    assert_eq!(sim.refusal(0, run(SECOND, 0)), Status::Denied, "it is not the head of the chain");
+    assert_eq!(off(&sim, 1), 0);
+    assert_eq!(sim.refusal(0, run(SECOND, 0)), Status::Aborted, "nobody takes its answer");
+    for cpu in [0, 2, 3] {
+        assert_eq!(payload(sim.ask(cpu, request(SECOND, PAYLOAD))), PAYLOAD);
+    }
+    // It may even be asked again, and by the same partition.
+    assert_eq!(payload(sim.ask(2, request(FIRST, [ASK, 1, 2, 3, 4]))), [1, 2, 3, 4, 0]);
+    on(&sim, 1);
+    assert_eq!(payload(sim.ask(1, run(FIRST, 1))), ABORTED);
+    assert_eq!(payload(sim.ask(1, request(FIRST, [ASK, 1, 2, 3, 4]))), [1, 2, 3, 4, 0]);
+}
+
+#[test]
+fn one_between_two_that_stay_behind_goes_on_elsewhere() {
+    let third = EndpointId::new(0x8003);
+    let sim = SimBuilder::new()
+        .partition("many", (0..CPUS).map(|_| asker(SECOND)))
+        .partition("one", [asker(third)])
+        .partition("others", (0..CPUS).map(|_| asker(FIRST)))
+        .boot();
+    let chain = request(FIRST, [ASK, ASK, INTERRUPTED, 0, 0]);
+    assert!(matches!(sim.ask(3, chain), Call::Interrupt { .. }));
+    assert_eq!(off(&sim, 3), 0);
+    assert_eq!(sim.refusal(0, run(SECOND, 0)), Status::Aborted, "it has heard so too, and answers nobody");
+    assert_eq!(payload(sim.ask(0, request(FIRST, [ASK, ASK, 7, 8, 9]))), [7, 8, 9, 0, 0]);
+    on(&sim, 3);
+    assert_eq!(sim.refusal(3, run(third, 3)), Status::Aborted);
+    assert_eq!(payload(sim.ask(3, run(FIRST, 3))), ABORTED);
+    assert_eq!(payload(sim.ask(3, request(FIRST, [ASK, ASK, 7, 8, 9]))), [7, 8, 9, 0, 0]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex, Once};
 
 use tantalum_ffa::{Call, DirectMessage, PartitionInfo, Status, Uuid, Width};
-use tantalum_hal::VcpuStart;
+use tantalum_hal::{TrapKind, VcpuStart};
 use tantalum_sim::dtb::{Flag, Node};
 use tantalum_sim::manifests::{
     CPUS, DEVICE_BASE, NON_SECURE_BASE, PARTITION_SIZE, SPARE_BASE, SPMC_BASE, device_regions,
@@ -197,6 +197,48 @@ fn what_is_written_to_a_region_lies_at_its_address() {
     ask(&sim, 0, 0, [0; 5]);
     assert_eq!(&sim.machine().bytes(Pa::secure(SPARE_BASE + 8)), b"secure");
     assert_eq!(&sim.machine().bytes(Pa::non_secure(SHARED + 8)), b"shared");
+}
+
+#[test]
+fn a_region_outside_its_own_memory_outlives_a_partition_that_begins_anew_and_stays_its_own() {
+    let own = partition_base(0) + 0x2_0000;
+    let writer = || {
+        serve(move |context, request| {
+            if request.payload[0] == 1 {
+                for address in [SPARE_BASE, own] {
+                    context.write(Ipa::secure(address), b"secret")?;
+                }
+                return Err(TrapKind::Instruction);
+            }
+            let can = |kind| u64::from(context.reaches(Ipa::secure(SPARE_BASE), kind));
+            let found = [can(AccessKind::Read), can(AccessKind::Write), 0, 0, 0];
+            Ok(call(Call::DirectResponse(request.answer(found))))
+        })
+    };
+    for action in [0_u32, 1, 2] {
+        let (sim, errors) = boot(
+            SimBuilder::new()
+                .partition_with("one", [writer()], |tree| {
+                    tree.set("abort-action", action);
+                    tree.add(memory_regions([region("a", SPARE_BASE, 1, 3)]));
+                })
+                .partition("other", [explorer()]),
+        );
+        assert_eq!(errors, [""; 0]);
+        assert_eq!(sim.refusal(0, request(id(0), [1, 0, 0, 0, 0])), Status::Aborted);
+        assert_eq!(&sim.machine().bytes(Pa::secure(SPARE_BASE)), b"secret");
+        if action == 2 {
+            assert_eq!(ask(&sim, 0, 0, [0; 5]), [1, 1, 0, 0, 0]);
+            assert_eq!(sim.machine().bytes(Pa::secure(own)), [0; 6], "its own memory is as it was loaded");
+        } else {
+            assert_eq!(sim.refusal(0, request(id(0), [0; 5])), Status::Aborted);
+        }
+        // In no life of its owner is it anybody else's.
+        for address in [SPARE_BASE, own] {
+            assert_eq!(secure(&sim, 0, 1, address), "");
+            assert_eq!(non_secure(&sim, 0, 1, address), "");
+        }
+    }
 }
 
 #[test]

@@ -442,12 +442,14 @@ fn a_chain_has_no_cycle() {
 
 #[test]
 fn a_partition_cannot_speak_for_others() {
-    let attempts: [(Call, Status); 6] = [
+    let attempts: [(Call, Status); 8] = [
         (request_from(ECHO, THIRD, PAYLOAD), Status::InvalidParameters),
         (request_from(SECOND, SECOND, PAYLOAD), Status::InvalidParameters),
         (request_from(SECOND, EndpointId::HYPERVISOR, PAYLOAD), Status::InvalidParameters),
         (request_from(SECOND, EndpointId::new(0x8007), PAYLOAD), Status::InvalidParameters),
         (Call::Run { target: Target { endpoint: THIRD, vcpu: 0 } }, Status::Denied),
+        (Call::Interrupt { target: Target::NONE, intid: 0 }, Status::Denied),
+        (Call::Interrupt { target: Target { endpoint: SECOND, vcpu: 0 }, intid: 40 }, Status::Denied),
         (Call::NormalWorldResume, Status::NotSupported),
     ];
     for (attempt, expected) in attempts {

@@ -2,7 +2,7 @@
 { lib, sysroots, packages, vendors, dependencies, cases, ... }:
 
 let
-  inherit (packages) rust-core runner spmc;
+  inherit (packages) rust-core runner spmc spmc-trace;
 
   # Everything a person wrote, whichever folder it is in.
   tree = lib.source {
@@ -48,6 +48,8 @@ in
       check 'clippy: logic and tests, on the host' cargo clippy --locked --all-targets -- -D warnings
       check 'clippy: all that runs on the machine' \
         cargo clippy --locked --workspace --exclude tantalum-sim --target "$target" -- -D warnings
+      check 'clippy: the SPMC that records' \
+        cargo clippy --locked --package tantalum-spmc-image --features trace --target "$target" -- -D warnings
       export RUSTDOCFLAGS="-D warnings --sysroot=$core"
       check 'cargo doc' cargo doc --locked --workspace --exclude tantalum-sim --no-deps --target "$target"
 
@@ -115,10 +117,31 @@ in
   })
 
   (lib.build {
+    name = "lint-trace";
+    sysroot = sysroots.base;
+    inherit cases tree;
+    script = ''
+      . "$cases"
+      cd "$tree"
+      suite lint-trace
+      functions() {
+        sed -n 's/^    \([A-Z0-9_]*\) = \(0x[0-9a-f]*\)_\([0-9a-f]*\);$/\1 \2\3/p' hypervisor/crates/ffa/src/function.rs \
+          | diff - tests/runner/src/trace/functions.txt
+      }
+      # The decoder is a program of another workspace, so what the two agree on is held twice.
+      check 'the decoder knows every function of FF-A' functions
+      check 'the decoder is tested on what the recorder writes' \
+        cmp hypervisor/crates/trace/sample.bin tests/runner/tests/data/trace.bin
+      suite_end
+    '';
+  })
+
+  (lib.build {
     name = "lint-binary";
     # For its disassembler.
     sysroot = sysroots.rust;
     inherit cases spmc;
+    spmc_trace = spmc-trace;
     rules = ./no-fp.awk;
     script = ''
       . "$cases"
@@ -127,6 +150,12 @@ in
         aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$spmc/spmc.elf" | awk -f "$rules"
       }
       check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp
+      no_recorder() {
+        # Symbols, strings and debugging information alike. That it would be found, the other SPMC shows.
+        grep -q tantalum_trace "$spmc_trace/spmc.elf"
+        ! grep -q tantalum_trace "$spmc/spmc.elf"
+      }
+      check 'the SPMC has nothing of the recorder, unless built with it' no_recorder
       suite_end
     '';
   })

@@ -9,7 +9,7 @@ import re
 import sys
 
 # Logic runs on the host and on the machine alike. It asks the traits of `hal` and knows neither side.
-LOGIC = ("types", "ffa", "manifest", "stage2", "spmc", "hal", "vmm", "protocol")
+LOGIC = ("types", "ffa", "manifest", "stage2", "spmc", "hal", "trace", "vmm", "protocol")
 MACHINE = {"tantalum-aarch64", "tantalum-qemu-virt", "aarch64-cpu", "arm-gic", "arm-pl011-uart", "arm-sysregs"}
 # Reads device trees, and panics on bad ones: only behind `manifest`, which checks them first.
 ONLY_USER = {"fdt": {"tantalum-manifest"}}

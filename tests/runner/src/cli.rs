@@ -12,6 +12,7 @@ use crate::run;
 use crate::style::Style;
 use crate::sum;
 use crate::table;
+use crate::trace;
 use lexopt::{Arg, Parser};
 use options::RunArguments;
 use std::ffi::OsString;
@@ -61,6 +62,7 @@ fn dispatch(mut args: Parser) -> Result<bool> {
             Ok(run::run(&parsed.finish()?)?.passed)
         }
         "expect-failure" => expect_failure(&mut args),
+        "trace" => show_trace(&mut args),
         "console" => console(&mut args),
         "show" => show(&mut args),
         "sum" => sum_files(&mut args),
@@ -108,6 +110,9 @@ fn console(args: &mut Parser) -> Result<bool> {
     parsed.mode = Mode::Console;
     parsed.read(args)?;
     let options = parsed.finish()?;
+    if options.machine.trace {
+        return Err(Error::new("--trace: a console is not traced; `runner trace run` is"));
+    }
     let image = Image::open(&options.image, options.machine.normal_world)?;
     let out = options.out.unwrap_or_else(std::env::temp_dir);
     run::prepare(&out)?;
@@ -117,6 +122,34 @@ fn console(args: &mut Parser) -> Result<bool> {
     // QEMU takes this process's place, so that the terminal is its own.
     let error = Command::new(&options.qemu).args(options.machine.arguments(&image, &wiring)).exec();
     Err(Error::new(format!("cannot start QEMU as {}: {error}", options.qemu.display())))
+}
+
+/// Prints the trace of a report, or of a run that is made for it.
+fn show_trace(args: &mut Parser) -> Result<bool> {
+    let usage = || Error::new("trace needs a report with a trace, or `run` and its options");
+    let what = match args.next()? {
+        Some(Arg::Value(word)) => PathBuf::from(word),
+        Some(other) => return Err(other.unexpected().into()),
+        None => return Err(usage()),
+    };
+    if what.as_os_str() == "run" {
+        let mut parsed = RunArguments::traced();
+        parsed.read(args)?;
+        let last = parsed.last;
+        let (suite, trace) = run::traced(&parsed.finish()?)?;
+        let Some((trace, partitions)) = trace else { return Ok(false) };
+        print(&format!("\n{}", trace::render(&trace, &partitions, last)))?;
+        return Ok(suite.passed);
+    }
+    let mut last = None;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("last") => last = Some(options::last(args)?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let (trace, partitions) = trace::read(&what)?;
+    print(&trace::render(&trace, &partitions, last))
 }
 
 fn show(args: &mut Parser) -> Result<bool> {

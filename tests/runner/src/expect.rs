@@ -45,7 +45,7 @@ pub fn expect_failure(pattern: &str, mut options: Options) -> Result<Suite> {
         cases: vec![case],
     };
     if let Some(out) = &out {
-        run::write(out, "junit.xml", &result.to_xml())?;
+        run::write(out, "junit.xml", result.to_xml())?;
     }
     Ok(result)
 }

@@ -4,7 +4,7 @@
 //! The middle of the program does no input or output: [`session::Session`] takes console
 //! lines and the passing of time, and [`judge`] turns what it recorded into test cases and
 //! one verdict. Around it, [`supervise`] owns the QEMU process, and [`view`], [`junit`],
-//! [`report`] and [`console_log`] show the result.
+//! [`report`] and [`console_log`] show the result. [`trace`] reads what the SPMC has recorded.
 
 pub mod cli;
 pub mod console_log;
@@ -30,4 +30,5 @@ pub mod style;
 pub mod sum;
 pub mod supervise;
 pub mod table;
+pub mod trace;
 pub mod view;

@@ -1,6 +1,7 @@
 //! The QEMU command line: which machine, and where everything lies in its memory.
 
 use crate::image::Image;
+use crate::trace;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -87,6 +88,8 @@ pub struct Machine {
     pub normal_world: NormalWorld,
     /// What init shall do.
     pub mode: Mode,
+    /// The image's SPMC records what it does, at the end of memory.
+    pub trace: bool,
     /// More words for the command line.
     pub append: Vec<String>,
 }
@@ -100,6 +103,8 @@ pub enum Wiring<'a> {
         normal: &'a Path,
         /// The secure port: the SPMC and its partitions.
         secure: &'a Path,
+        /// The machine's memory, if it shall be a file too.
+        memory: Option<&'a Path>,
     },
     /// The first port and the monitor on the terminal, the secure port into a file.
     Terminal {
@@ -127,6 +132,9 @@ impl Machine {
             // The runner lives by these lines: with their times, and down to level info.
             words.push_str(" printk.time=1 loglevel=7");
         }
+        if self.trace {
+            let _ = write!(words, " {}", trace::KERNEL_ARGUMENT);
+        }
         for word in &self.append {
             let _ = write!(words, " {word}");
         }
@@ -136,7 +144,17 @@ impl Machine {
     /// The arguments of QEMU.
     pub fn arguments(&self, image: &Image, wiring: &Wiring<'_>) -> Vec<OsString> {
         let mut args = Arguments::default();
-        args.pair("-M", "virt,secure=on,virtualization=on,gic-version=3");
+        let machine = "virt,secure=on,virtualization=on,gic-version=3";
+        if let Wiring::Files { memory: Some(memory), .. } = wiring {
+            args.pair("-M", format!("{machine},memory-backend=memory"));
+            let size = &self.memory;
+            args.pair(
+                "-object",
+                joined(&format!("memory-backend-file,id=memory,share=on,size={size},mem-path="), memory),
+            );
+        } else {
+            args.pair("-M", machine);
+        }
         args.pair("-cpu", "max,sme=off,sve=off,pauth-impdef=on");
         args.pair("-smp", self.cpus.to_string());
         args.pair("-m", &self.memory);
@@ -158,7 +176,7 @@ impl Machine {
         args.pair("-display", "none");
         args.pair("-nic", "none");
         match wiring {
-            Wiring::Files { normal, secure } => {
+            Wiring::Files { normal, secure, memory: _ } => {
                 args.pair("-chardev", joined("file,id=normal,path=", normal));
                 args.pair("-chardev", joined("file,id=secure,path=", secure));
                 args.pair("-serial", "chardev:normal");

@@ -3,6 +3,7 @@
 mod console;
 mod escape;
 mod scenarios;
+mod sequence;
 mod timeline;
 
 use crate::image::Image;
@@ -10,6 +11,7 @@ use crate::junit::{Suite, Totals};
 use crate::qemu::{Accel, Machine};
 use crate::session::Record;
 use crate::stamp::Clock;
+use crate::trace::{Partitions, Trace};
 use escape::escape;
 use std::fmt::Write as _;
 
@@ -25,6 +27,8 @@ pub struct Report<'a> {
     pub machine: &'a Machine,
     /// The image that was booted.
     pub image: &'a Image,
+    /// What the SPMC recorded, if it did, and the partitions' names.
+    pub trace: Option<(&'a Trace, &'a Partitions)>,
 }
 
 /// Writes the report.
@@ -44,6 +48,16 @@ pub fn html(report: &Report<'_>) -> String {
     header(&mut out, report);
     section(&mut out, "timeline", "Timeline", timeline::note(report.clock), &timeline::svg(report));
     section(&mut out, "scenarios", "Scenarios", "", &scenarios::table(suite));
+    if let Some((trace, partitions)) = report.trace {
+        let messages = trace.messages();
+        section(
+            &mut out,
+            "trace",
+            "Trace",
+            &sequence::note(trace, messages.len()),
+            &sequence::chart(&messages, partitions),
+        );
+    }
     section(&mut out, "consoles", "Consoles", "", &console::log(report.record, report.clock));
     section(&mut out, "image", "What ran", "", &provenance(report));
     let _ =

@@ -14,6 +14,7 @@ use crate::stamp::Clock;
 use crate::style::Style;
 use crate::supervise;
 use crate::table;
+use crate::trace::{self, Memory, Partitions, Trace};
 use crate::view::View;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ pub struct Options {
     pub expect: Option<PathBuf>,
     /// The machine.
     pub machine: Machine,
+    /// The scenarios to run; all if empty.
+    pub only: Vec<String>,
     /// The clock of the reports.
     pub clock: Clock,
     /// When to give up.
@@ -44,8 +47,17 @@ pub struct Options {
 /// Runs and gives the judged suite. Reports are written whatever the outcome; an error means
 /// that there was nothing to judge.
 pub fn run(options: &Options) -> Result<Suite> {
+    Ok(traced(options)?.0)
+}
+
+/// Runs likewise, and gives the trace too, if the run is to have one and does.
+pub fn traced(options: &Options) -> Result<(Suite, Option<(Trace, Partitions)>)> {
     let image = Image::open(&options.image, options.machine.normal_world)?;
-    let list = options.expect.as_deref().map(ScenarioList::read).transpose()?;
+    let mut list = options.expect.as_deref().map(ScenarioList::read).transpose()?;
+    if !options.only.is_empty() {
+        list = list.map(|list| list.only(&options.only)).transpose()?;
+    }
+    let memory = if options.machine.trace { Some(Memory::new()?) } else { None };
     if let Some(out) = &options.out {
         prepare(out)?;
     }
@@ -62,6 +74,7 @@ pub fn run(options: &Options) -> Result<Suite> {
     ));
     let record = supervise::supervise(
         &options.qemu,
+        memory.as_ref(),
         |wiring| options.machine.arguments(&image, wiring),
         Session::new(options.limits),
         &interruption()?,
@@ -84,6 +97,12 @@ pub fn run(options: &Options) -> Result<Suite> {
     }
     view.say("");
     view.say(table::render(&suite, style).trim_end());
+    // Whatever is wrong with the trace, it says nothing about what ran.
+    let rings = memory.map(|memory| memory.rings()).transpose()?;
+    let trace = rings.as_deref().and_then(|rings| {
+        Trace::parse(rings).inspect_err(|error| view.say(&format!("no trace: {error}"))).ok()
+    });
+    let partitions = Partitions::from_lines(record.log.iter().map(|line| line.text.as_str()));
     if let Some(out) = &options.out {
         let report = Report {
             suite: &suite,
@@ -91,12 +110,17 @@ pub fn run(options: &Options) -> Result<Suite> {
             clock: options.clock,
             machine: &options.machine,
             image: &image,
+            trace: trace.as_ref().map(|trace| (trace, &partitions)),
         };
-        write(out, "junit.xml", &suite.to_xml())?;
-        write(out, "report.html", &report::html(&report))?;
-        write(out, "console.log", &console_log::render(&record, options.clock))?;
+        write(out, "junit.xml", suite.to_xml())?;
+        write(out, "report.html", report::html(&report))?;
+        write(out, "console.log", console_log::render(&record, options.clock))?;
+        if let (Some(trace), Some(rings)) = (&trace, &rings) {
+            write(out, trace::FILE, rings)?;
+            write(out, "trace.txt", trace::render(trace, &partitions, None))?;
+        }
     }
-    Ok(suite)
+    Ok((suite, trace.map(|trace| (trace, partitions))))
 }
 
 /// Makes the folder and shows that it can be written, before minutes are spent on a run.
@@ -109,7 +133,7 @@ pub fn prepare(out: &Path) -> Result<()> {
 }
 
 /// Writes a file of a report.
-pub fn write(out: &Path, name: &str, content: &str) -> Result<()> {
+pub fn write(out: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
     let file = out.join(name);
     fs::write(&file, content).map_err(|error| Error::new(format!("cannot write {}: {error}", file.display())))
 }

@@ -59,6 +59,15 @@ impl ScenarioList {
         Ok(Self(list))
     }
 
+    /// Keeps the named ones.
+    pub fn only(mut self, names: &[String]) -> Result<Self> {
+        if let Some(name) = names.iter().find(|name| self.find(name).is_none()) {
+            return Err(Error::new(format!("--only {name}: the scenario list does not have it")));
+        }
+        self.0.retain(|scenario| names.contains(&scenario.name));
+        Ok(self)
+    }
+
     /// Finds a scenario by name.
     pub fn find(&self, name: &str) -> Option<&Scenario> {
         self.0.iter().find(|s| s.name == name)

@@ -10,6 +10,7 @@ use crate::lines::LineSplitter;
 use crate::qemu::Wiring;
 use crate::qmp::{self, CpuState, Message};
 use crate::session::{Console, Event, Exit, Record, Session, Stop};
+use crate::trace::Memory;
 use channel::{Channel, Source};
 use std::ffi::OsString;
 use std::io::{PipeWriter, Write};
@@ -30,10 +31,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs QEMU to its end, or to the end of the session's patience, and gives the record.
 ///
-/// `arguments` makes the command line from the wiring; `observe` is told every event as it
-/// comes; `interrupted` ends the run when somebody sets it.
+/// `arguments` makes the command line from the wiring; `memory` becomes the machine's; `observe`
+/// is told every event as it comes; `interrupted` ends the run when somebody sets it.
 pub fn supervise(
     qemu: &Path,
+    memory: Option<&Memory>,
     arguments: impl Fn(&Wiring<'_>) -> Vec<OsString>,
     session: Session,
     interrupted: &Arc<AtomicBool>,
@@ -42,8 +44,11 @@ pub fn supervise(
     let mut channel = Channel::new();
     let normal = channel.pipe(Source::Console(Console::Normal))?;
     let secure = channel.pipe(Source::Console(Console::Secure))?;
-    let (normal_path, secure_path) = (path_of(&normal)?, path_of(&secure)?);
-    let wiring = Wiring::Files { normal: &normal_path, secure: &secure_path };
+    let process = own_process()?;
+    let path_of = |pipe: &PipeWriter| process.join(format!("fd/{}", pipe.as_raw_fd()));
+    let memory = memory.map(|memory| memory.path(&process));
+    let wiring =
+        Wiring::Files { normal: &path_of(&normal), secure: &path_of(&secure), memory: memory.as_deref() };
 
     let start = Instant::now();
     let mut child = spawn(qemu, &arguments(&wiring))?;
@@ -88,12 +93,13 @@ fn spawn(qemu: &Path, arguments: &[OsString]) -> Result<Child> {
         })
 }
 
-/// Names the write end of a pipe so that another process can open it. The number that /proc
-/// has for this process is asked of /proc, since it may belong to another process namespace.
-fn path_of(pipe: &PipeWriter) -> Result<PathBuf> {
+/// Names this process's folder in /proc, by which another process can open files and write
+/// ends of pipes of this one. The number that /proc has for this process is asked of /proc,
+/// since it may belong to another process namespace.
+fn own_process() -> Result<PathBuf> {
     let own = std::fs::read_link("/proc/self")
         .map_err(|error| Error::new(format!("/proc is needed to connect QEMU's consoles: {error}")))?;
-    Ok(Path::new("/proc").join(own).join(format!("fd/{}", pipe.as_raw_fd())))
+    Ok(Path::new("/proc").join(own))
 }
 
 /// Ends the child when it goes out of scope, whatever happens.

@@ -19,6 +19,9 @@ use tantalum_qemu_virt::{QemuVirt, console};
 use tantalum_spmc::{Cpu, Spmc, TABLE_PAGES};
 use tantalum_types::CallRegisters;
 
+#[cfg(feature = "trace")]
+mod trace;
+
 static PLATFORM: QemuVirt<TABLE_PAGES> = QemuVirt::new();
 
 /// Is written by the first processing element before any other runs, and only read from then on.
@@ -97,6 +100,7 @@ fn register_warm_entry() {
 fn run(number: usize) -> ! {
     let Some(index) = tantalum_qemu_virt::cpu_index(number) else { halt() };
     // SAFETY: the number is this processing element's, and what an earlier life of it had is gone.
+    #[cfg_attr(feature = "trace", expect(unused_mut, reason = "moved into what traces it"))]
     let mut element = match unsafe { ProcessingElement::new(index) } {
         Ok(element) => element,
         Err(error) => stop(error),
@@ -104,6 +108,8 @@ fn run(number: usize) -> ! {
     PLATFORM.start_cpu(index);
     let spmc = SPMC.read();
     let mut cpu = Cpu::new(index);
+    #[cfg(feature = "trace")]
+    let mut element = trace::Traced::start(element, index);
     let mut event = Event::Started;
     loop {
         let action = spmc.handle(&mut cpu, event, &PLATFORM);

@@ -1,7 +1,7 @@
 //! The hypervisor's own timer, CNTHPS, and the system counter (Arm ARM, chapter D12).
 
 use aarch64_cpu::asm::barrier::{SY, isb};
-use aarch64_cpu::registers::{CNTPCT_EL0, Readable as _};
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTPCT_EL0, Readable as _};
 
 use crate::sysreg;
 
@@ -12,6 +12,11 @@ pub const INTID: u32 = 20;
 pub fn now() -> u64 {
     isb(SY);
     CNTPCT_EL0.get()
+}
+
+/// Returns the ticks of the system counter in a second, as the firmware has set them.
+pub fn frequency() -> u64 {
+    CNTFRQ_EL0.get()
 }
 
 /// Lets the timer of this processing element fire when the system counter reaches `deadline`, or never.

@@ -87,5 +87,6 @@ impl Instruction {
 
 /// Returns the field of `syndrome` at `bit`; `mask` has at most 8 bits.
 const fn field(syndrome: u64, bit: u32, mask: u8) -> u8 {
-    (syndrome >> bit & mask as u64) as u8
+    let [low, ..] = (syndrome >> bit).to_le_bytes();
+    low & mask
 }

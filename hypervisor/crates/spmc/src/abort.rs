@@ -5,7 +5,8 @@
 //! called, and end at their next event; those that were preempted, or wait for somebody's answer, end when their
 //! turn comes. With the last of them the partition is settled: what it had is given back, and if its manifest asks
 //! for it, its memory is restored and it begins anew on the processing element that saw the last one end. Its other
-//! execution contexts begin when the normal world next asks for them, or when their processing element starts.
+//! execution contexts begin when the normal world next asks for them, or when their processing element starts. While
+//! others have part of its memory it does not begin anew; once they have given all back, it does when it is next asked.
 
 use core::fmt;
 
@@ -13,7 +14,7 @@ use tantalum_ffa::{Status, answer};
 use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, MAX_PARTITIONS, VcpuId};
 
-use crate::lifecycle::{Life, Rest};
+use crate::lifecycle::{Life, Outcome, Rest};
 use crate::partition::Partition;
 use crate::schedule::enter;
 use crate::spmc::{Cpu, Spmc};
@@ -95,18 +96,38 @@ impl Spmc {
     /// Does the rest once nothing of a partition that is being stopped runs or waits any more. Returns whether the
     /// partition is fresh now and this processing element is to start it.
     fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
+        if partition.life.now() == Life::Incomplete {
+            // Nobody takes from it again what it has: it is in no state to give.
+            return self.has_all_its_memory(partition.index())
+                && partition.life.complete()
+                && self.restore(partition, true, platform);
+        }
         if !bury(partition, |_, _| {}) {
             return false;
         }
         let Some(rest) = partition.life.settle() else { return false };
-        let fresh = self.give_back(cpu, partition, platform)
-            && rest == Rest::Restore
-            && restored(partition, platform);
-        if fresh {
-            self.claim_manifest_buffers(partition);
+        let whole = self.give_back(cpu, partition, platform);
+        match rest {
+            Rest::Restore => self.restore(partition, whole, platform),
+            Rest::Bury => {
+                partition.life.rested(Outcome::Over);
+                false
+            }
         }
-        partition.life.rested(fresh);
-        fresh
+    }
+
+    /// Lets a partition that may begin anew be as it was loaded, if its memory is `whole`, and returns whether it is.
+    fn restore<P: Platform>(&self, partition: &Partition, whole: bool, platform: &P) -> bool {
+        let outcome = match whole {
+            true if restored(partition, platform) => {
+                self.claim_manifest_buffers(partition);
+                Outcome::Fresh
+            }
+            true => Outcome::Over,
+            false => Outcome::Incomplete,
+        };
+        partition.life.rested(outcome);
+        outcome == Outcome::Fresh
     }
 
     /// Does the rest of every partition of which the last execution context was tied to this processing element, which
@@ -129,7 +150,7 @@ impl Spmc {
         // And who still serves it does so for nobody.
         for other in self.partitions().filter(|other| other.index() != partition.index()) {
             for (_, mut vcpu) in other.each_vcpu() {
-                vcpu.forget_asker(partition.index());
+                vcpu.forget_asker(|asker| asker.partition == partition.index());
             }
         }
         let whole = self.has_all_its_memory(partition.index());
@@ -192,9 +213,12 @@ impl Spmc {
             Life::Fresh if partition.life.claim() => true,
             Life::Fresh | Life::Booting => return Err(Status::Busy),
             Life::Live => false,
-            Life::Dying | Life::DyingToRestart | Life::Burying | Life::Restoring | Life::Stopped => {
-                return Err(Status::Aborted);
-            }
+            Life::Dying
+            | Life::DyingToRestart
+            | Life::Burying
+            | Life::Restoring
+            | Life::Stopped
+            | Life::Incomplete => return Err(Status::Aborted),
         };
         vcpu.start(AfterInit::Serve { model, registers })?;
         drop(vcpu);

@@ -117,7 +117,7 @@ impl Spmc {
         message: &DirectMessage,
     ) -> Result<Action, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
-        let mut vcpu = partition.vcpu(callee.index).ok_or(Status::InvalidParameters)?;
+        let mut vcpu = partition.idle_vcpu(callee.index)?;
         let entered = vcpu.enter(model);
         drop(vcpu);
         if entered.is_ok() {

@@ -171,7 +171,9 @@ fn since(function: u32) -> Version {
         | f::NOTIFICATION_INFO_GET_32
         | f::NOTIFICATION_INFO_GET_64
         | f::RX_ACQUIRE
-        | f::MSG_SEND2 => Version::V1_1,
+        | f::MSG_SEND2
+        | f::SECONDARY_EP_REGISTER_32
+        | f::SECONDARY_EP_REGISTER_64 => Version::V1_1,
         // The driver in Linux 6.12 uses what is offered to it, whatever version it speaks.
         f::PARTITION_INFO_GET_REGS | f::DIRECT_REQ2 | f::DIRECT_RESP2 => Version::V1_2,
         _ => Version::V1_0,

@@ -215,18 +215,21 @@ impl Spmc {
         Ok(())
     }
 
-    /// Takes the RX buffer back from the caller, or from a VM that it speaks for; what was in it needs no
-    /// notification any more.
+    /// Takes the RX buffer back from the caller, or from a VM that it speaks for.
+    ///
+    /// Who receives notifications owns a message once it has read the one that tells of it (FF-A 1.1, section
+    /// 7.2.2): what it does not know of it cannot release.
     ///
     /// # Errors
     /// INVALID_PARAMETERS if the caller does not speak for `endpoint`, DENIED if the endpoint does not own the
-    /// buffer or has none.
+    /// buffer, has not been told yet that there is a message in it, or has none.
     pub(crate) fn rx_release(&self, caller: &Caller<'_>, endpoint: EndpointId) -> Result<(), Status> {
         let id = spoken_for(caller, endpoint)?;
         self.with_mailbox(id, |mailbox| {
-            mailbox.release()?;
-            self.clear_rx_full(id);
-            Ok(())
+            if self.is_rx_full_pending(id) {
+                return Err(Status::Denied);
+            }
+            mailbox.release()
         })
     }
 

@@ -11,7 +11,8 @@
 //! | waits, and another one handles an interrupt here | the same, when that one waits again |
 //! | waits, and its manifest prefers to be scheduled | the normal world's scheduler is told |
 //! | runs here or on another processing element | it sees the interrupt at once |
-//! | is blocked, or was stopped by an interrupt of another | it sees the interrupt when it goes on |
+//! | waits for an answer of the call chain that runs here, which lets others' interrupts stop it | its call ends with FFA_INTERRUPT; it lets the chain go on by FFA_RUN |
+//! | waits for another answer, or was stopped by an interrupt of another | it sees the interrupt when it goes on |
 //! | is preempted or has yielded | the same, and the normal world's scheduler is told |
 //! | is off or was stopped for good | nobody sees it; it is disabled and ended |
 //!
@@ -191,6 +192,24 @@ impl Spmc {
         }
     }
 
+    /// Tells whether the normal world's scheduler is to give `id`, an execution context of `partition`, time for the
+    /// interrupts that are pending for it: where [`Self::wake`] and the end of a turn leave it to it.
+    pub(crate) fn is_scheduled_for_interrupts(&self, partition: &Partition, id: VcpuId) -> bool {
+        let policy = partition.manifest().sri_policy;
+        match self.with_vcpu(id, |vcpu| vcpu.state()) {
+            Some(State::Waiting) => policy.while_waiting || policy.entering_waiting,
+            Some(State::Preempted(_) | State::Yielded(_)) => true,
+            Some(
+                State::Off
+                | State::Running(_)
+                | State::Blocked { .. }
+                | State::Interrupted(_)
+                | State::Aborted,
+            )
+            | None => false,
+        }
+    }
+
     /// Handles an interrupt that stopped an execution context.
     pub(crate) fn interrupt(&self, cpu: &mut Cpu, line: InterruptLine, platform: &impl Platform) -> Action {
         let Some(running) = cpu.current else {
@@ -205,9 +224,41 @@ impl Spmc {
             }
             InterruptLine::Secure => {
                 self.take_interrupts(cpu, platform);
-                self.interrupt_or_run(cpu, running, Entry::Resume)
+                match self.interrupt_blocked(cpu, running) {
+                    Some(action) => action,
+                    None => self.interrupt_or_run(cpu, running, Entry::Resume),
+                }
             }
         }
+    }
+
+    /// Lets the last one of the chain that ends in `running`, and that waits for an answer of it, handle its secure
+    /// interrupt: its call ends with FFA_INTERRUPT, and it lets whom it has called go on by FFA_RUN (FF-A 1.2, section
+    /// 9.2). `None` if there is no such one, or if it has to wait: because one of those that would be stopped does not
+    /// give way to others' interrupts, because it could not call FFA_RUN, or because the normal world does not
+    /// schedule this chain.
+    fn interrupt_blocked(&self, cpu: &mut Cpu, running: VcpuId) -> Option<Action> {
+        if cpu.booting || cpu.interrupted.is_some() {
+            return None;
+        }
+        let mut callee = running;
+        let mut target = None;
+        for id in self.chain_from(running).skip(1) {
+            if !self.partition(callee.partition).is_some_and(gives_way) {
+                return None;
+            }
+            if self.interrupts_of(id).is_some_and(ContextInterrupts::any_urgent) {
+                target = Some(id);
+                break;
+            }
+            callee = id;
+        }
+        let target = target?;
+        if self.with_vcpu(target, |vcpu| vcpu.may_run_later()) != Some(true) {
+            return None;
+        }
+        self.with_vcpu(running, Vcpu::preempt)?.ok()?;
+        Some(self.answer_blocked(cpu, target, callee, answer::interrupt(target_of(callee), 0)))
     }
 
     /// Handles a secure interrupt that stopped the normal world, which then goes on.
@@ -276,11 +327,7 @@ impl Spmc {
 
     /// Tells whether everybody of the chain that ends in `running` lets secure interrupts of others stop it.
     fn gives_way(&self, running: VcpuId) -> bool {
-        self.chain_from(running).all(|id| {
-            self.partition(id.partition).is_some_and(|partition| {
-                partition.manifest().other_secure_interrupts_action == OtherSecureInterruptsAction::Signaled
-            })
-        })
+        self.chain_from(running).all(|id| self.partition(id.partition).is_some_and(gives_way))
     }
 
     /// Runs the next execution context that waits and has a secure interrupt to handle, and lets `then` go on when it
@@ -669,6 +716,11 @@ impl Spmc {
             ),
         }
     }
+}
+
+/// Tells whether a partition lets secure interrupts of others stop it.
+fn gives_way(partition: &Partition) -> bool {
+    partition.manifest().other_secure_interrupts_action == OtherSecureInterruptsAction::Signaled
 }
 
 /// Says how an interrupt is that nobody wants.

@@ -19,7 +19,7 @@
 //! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
 //! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
 //! | `regions` | the memory and devices that a manifest asks for |
-//! | `partition`, `vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
+//! | `partition`, `vcpu`, `shared_vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
 //! Locks: the mailbox of an endpoint, all notifications, an execution context, and the setting of an interrupt.
 //! Nobody holds two of them at a time, with these exceptions: who copies from one mailbox into another holds both,
@@ -57,6 +57,7 @@ mod run_model;
 mod schedule;
 mod service;
 mod share;
+mod shared_vcpu;
 mod spmc;
 mod timer;
 mod vcpu;

@@ -2,7 +2,8 @@
 //!
 //! A partition that does what it may not is not stopped at once: its execution contexts may be in the middle of
 //! something on several processing elements, and each of them has somebody who waits. So it is dying until each has
-//! come to its end and everybody has been told. Only then what it had is given back, and only then may it begin anew.
+//! come to its end and everybody has been told. Only then what it had is given back, and only then may it begin anew:
+//! at once, or when others have given back the last page that they have of it.
 //!
 //! The state is one atomic byte that every processing element reads, and every change is one of the transitions
 //! below, made by exactly one of them.
@@ -31,6 +32,19 @@ pub(crate) enum Life {
     Restoring = 6,
     /// It is stopped for good.
     Stopped = 7,
+    /// It begins anew once all its memory is its own again, of which others have some.
+    Incomplete = 8,
+}
+
+/// Says how the rest has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The partition's memory is as it was loaded.
+    Fresh,
+    /// Others have part of its memory.
+    Incomplete,
+    /// The partition cannot begin anew.
+    Over,
 }
 
 /// Says what is left to do with a partition of which nothing runs any more.
@@ -43,7 +57,7 @@ pub(crate) enum Rest {
 }
 
 impl Life {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Fresh,
         Self::Booting,
         Self::Live,
@@ -52,6 +66,7 @@ impl Life {
         Self::Burying,
         Self::Restoring,
         Self::Stopped,
+        Self::Incomplete,
     ];
 
     /// Begins the first life or the next: who gets `Some` starts the first execution context.
@@ -64,7 +79,8 @@ impl Life {
             | Self::DyingToRestart
             | Self::Burying
             | Self::Restoring
-            | Self::Stopped => None,
+            | Self::Stopped
+            | Self::Incomplete => None,
         }
     }
 
@@ -78,7 +94,8 @@ impl Life {
             | Self::DyingToRestart
             | Self::Burying
             | Self::Restoring
-            | Self::Stopped => None,
+            | Self::Stopped
+            | Self::Incomplete => None,
         }
     }
 
@@ -90,7 +107,15 @@ impl Life {
             (Self::Live, AbortAction::Restart) => Some(Self::DyingToRestart),
             (Self::Live, AbortAction::Stop | AbortAction::Destroy | AbortAction::Propagate)
             | (Self::Fresh | Self::Booting, _) => Some(Self::Dying),
-            (Self::Dying | Self::DyingToRestart | Self::Burying | Self::Restoring | Self::Stopped, _) => None,
+            (
+                Self::Dying
+                | Self::DyingToRestart
+                | Self::Burying
+                | Self::Restoring
+                | Self::Stopped
+                | Self::Incomplete,
+                _,
+            ) => None,
         }
     }
 
@@ -99,19 +124,45 @@ impl Life {
         match self {
             Self::Dying => Some((Self::Burying, Rest::Bury)),
             Self::DyingToRestart => Some((Self::Restoring, Rest::Restore)),
-            Self::Fresh | Self::Booting | Self::Live | Self::Burying | Self::Restoring | Self::Stopped => {
-                None
-            }
+            Self::Fresh
+            | Self::Booting
+            | Self::Live
+            | Self::Burying
+            | Self::Restoring
+            | Self::Stopped
+            | Self::Incomplete => None,
         }
     }
 
-    /// Ends the rest: `fresh` says that the partition's memory is as it was loaded.
-    const fn rested(self, fresh: bool) -> Option<Self> {
-        match (self, fresh) {
-            (Self::Restoring, true) => Some(Self::Fresh),
-            (Self::Restoring, false) | (Self::Burying, _) => Some(Self::Stopped),
+    /// Goes on when all its memory is the partition's own again: who gets `Some` restores it.
+    const fn completed(self) -> Option<Self> {
+        match self {
+            Self::Incomplete => Some(Self::Restoring),
+            Self::Fresh
+            | Self::Booting
+            | Self::Live
+            | Self::Dying
+            | Self::DyingToRestart
+            | Self::Burying
+            | Self::Restoring
+            | Self::Stopped => None,
+        }
+    }
+
+    /// Ends the rest.
+    const fn rested(self, outcome: Outcome) -> Option<Self> {
+        match (self, outcome) {
+            (Self::Restoring, Outcome::Fresh) => Some(Self::Fresh),
+            (Self::Restoring, Outcome::Incomplete) => Some(Self::Incomplete),
+            (Self::Restoring, Outcome::Over) | (Self::Burying, _) => Some(Self::Stopped),
             (
-                Self::Fresh | Self::Booting | Self::Live | Self::Dying | Self::DyingToRestart | Self::Stopped,
+                Self::Fresh
+                | Self::Booting
+                | Self::Live
+                | Self::Dying
+                | Self::DyingToRestart
+                | Self::Stopped
+                | Self::Incomplete,
                 _,
             ) => None,
         }
@@ -162,9 +213,15 @@ impl Lifecycle {
         self.change(Life::settled)
     }
 
-    /// Ends the rest. `fresh` says that the partition's memory is as it was loaded, and it may begin anew.
-    pub(crate) fn rested(&self, fresh: bool) {
-        let _ = self.change(|life| life.rested(fresh).map(|next| (next, ())));
+    /// Takes up the rest again, since all its memory is the partition's own: true for exactly one caller, who then
+    /// restores it and calls [`Self::rested`].
+    pub(crate) fn complete(&self) -> bool {
+        self.change(|life| life.completed().map(|next| (next, ()))).is_some()
+    }
+
+    /// Ends the rest.
+    pub(crate) fn rested(&self, outcome: Outcome) {
+        let _ = self.change(|life| life.rested(outcome).map(|next| (next, ())));
     }
 
     /// Makes a transition that exists in the present state, and returns what comes with it.
@@ -189,7 +246,7 @@ fn from_raw(raw: u8) -> Life {
 mod tests {
     extern crate std;
 
-    use super::Life::{Booting, Burying, Dying, DyingToRestart, Fresh, Live, Restoring, Stopped};
+    use super::Life::{Booting, Burying, Dying, DyingToRestart, Fresh, Incomplete, Live, Restoring, Stopped};
     use super::*;
 
     #[test]
@@ -197,34 +254,48 @@ mod tests {
         for life in Life::ALL {
             assert_eq!(from_raw(life as u8), life);
         }
-        assert_eq!(from_raw(8), Stopped);
+        assert_eq!(from_raw(9), Stopped);
     }
 
     #[test]
     fn each_transition_exists_where_it_makes_sense_and_nowhere_else() {
         type Transition = fn(Life) -> Option<Life>;
-        type Row = [Option<Life>; 8];
+        type Row = [Option<Life>; 9];
         const NO: Option<Life> = None;
-        let table: [(&str, Transition, Row); 7] = [
-            ("claim", Life::claimed, [Some(Booting), NO, NO, NO, NO, NO, NO, NO]),
-            ("initialised", Life::initialised, [NO, Some(Live), NO, NO, NO, NO, NO, NO]),
+        let table: [(&str, Transition, Row); 9] = [
+            ("claim", Life::claimed, [Some(Booting), NO, NO, NO, NO, NO, NO, NO, NO]),
+            ("initialised", Life::initialised, [NO, Some(Live), NO, NO, NO, NO, NO, NO, NO]),
             (
                 "abort, stop",
                 |life| life.aborted(AbortAction::Stop),
-                [Some(Dying), Some(Dying), Some(Dying), NO, NO, NO, NO, NO],
+                [Some(Dying), Some(Dying), Some(Dying), NO, NO, NO, NO, NO, NO],
             ),
             (
                 "abort, restart",
                 |life| life.aborted(AbortAction::Restart),
-                [Some(Dying), Some(Dying), Some(DyingToRestart), NO, NO, NO, NO, NO],
+                [Some(Dying), Some(Dying), Some(DyingToRestart), NO, NO, NO, NO, NO, NO],
             ),
             (
                 "settled",
                 |life| life.settled().map(|(next, _)| next),
-                [NO, NO, NO, Some(Burying), Some(Restoring), NO, NO, NO],
+                [NO, NO, NO, Some(Burying), Some(Restoring), NO, NO, NO, NO],
             ),
-            ("rested", |life| life.rested(false), [NO, NO, NO, NO, NO, Some(Stopped), Some(Stopped), NO]),
-            ("restored", |life| life.rested(true), [NO, NO, NO, NO, NO, Some(Stopped), Some(Fresh), NO]),
+            ("completed", Life::completed, [NO, NO, NO, NO, NO, NO, NO, NO, Some(Restoring)]),
+            (
+                "over",
+                |life| life.rested(Outcome::Over),
+                [NO, NO, NO, NO, NO, Some(Stopped), Some(Stopped), NO, NO],
+            ),
+            (
+                "incomplete",
+                |life| life.rested(Outcome::Incomplete),
+                [NO, NO, NO, NO, NO, Some(Stopped), Some(Incomplete), NO, NO],
+            ),
+            (
+                "restored",
+                |life| life.rested(Outcome::Fresh),
+                [NO, NO, NO, NO, NO, Some(Stopped), Some(Fresh), NO, NO],
+            ),
         ];
         for (name, transition, expected) in table {
             for (life, expected) in Life::ALL.into_iter().zip(expected) {
@@ -263,12 +334,14 @@ mod tests {
             lifecycle.initialised();
             assert_eq!(winners(|lifecycle| lifecycle.abort(AbortAction::Restart)), 1);
             assert_eq!(winners(|lifecycle| lifecycle.settle() == Some(Rest::Restore)), 1);
-            lifecycle.rested(true);
+            lifecycle.rested(Outcome::Incomplete);
+            assert_eq!(winners(Lifecycle::complete), 1);
+            lifecycle.rested(Outcome::Fresh);
         }
         assert!(lifecycle.claim());
         assert!(lifecycle.abort(AbortAction::Restart));
         assert_eq!(lifecycle.settle(), Some(Rest::Bury));
-        lifecycle.rested(true);
+        lifecycle.rested(Outcome::Fresh);
         assert_eq!(lifecycle.now(), Stopped);
     }
 }

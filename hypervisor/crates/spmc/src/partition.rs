@@ -5,7 +5,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::Vec;
-use spin::{Mutex, MutexGuard};
+use spin::Mutex;
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
@@ -26,7 +26,7 @@ use crate::lifecycle::Lifecycle;
 use crate::mailbox::MAX_BUFFER_PAGES;
 use crate::pristine::Pristine;
 use crate::regions::map_regions;
-use crate::vcpu::Vcpu;
+use crate::shared_vcpu::{SharedVcpu, VcpuGuard};
 use crate::virtual_interrupts::{
     ContextInterrupts, Line, MANAGED_EXIT, NOTIFICATION_PENDING, OwnedInterrupts,
 };
@@ -49,7 +49,7 @@ pub const TABLE_PAGES: usize = 128;
 pub(crate) struct Partition {
     index: PartitionIndex,
     manifest: PartitionManifest,
-    vcpus: Vec<Mutex<Vcpu>, MAX_VCPUS>,
+    vcpus: Vec<SharedVcpu, MAX_VCPUS>,
     interrupts: [ContextInterrupts; MAX_VCPUS],
     owned_interrupts: OwnedInterrupts,
     /// The partition as a caller.
@@ -104,7 +104,7 @@ impl<'a> Running<'a> {
     ///
     /// # Errors
     /// ABORTED if the partition has no such one.
-    pub(crate) fn vcpu(&self) -> Result<MutexGuard<'a, Vcpu>, Status> {
+    pub(crate) fn vcpu(&self) -> Result<VcpuGuard<'a>, Status> {
         self.partition.vcpu(self.id.index).ok_or(Status::Aborted)
     }
 }
@@ -226,7 +226,7 @@ impl Partition {
         let mut vcpus = Vec::new();
         for _ in 0..manifest.context_count {
             // The count was checked against the same maximum.
-            let _ = vcpus.push(Mutex::new(Vcpu::new()));
+            let _ = vcpus.push(SharedVcpu::new());
         }
         let endpoint = Endpoint::new(first_version(&manifest));
         if manifest.rx_tx.is_some_and(|buffers| buffers.rx.page_count() > u64::from(MAX_BUFFER_PAGES)) {
@@ -304,8 +304,18 @@ impl Partition {
     }
 
     /// Locks one of the partition's execution contexts, if it has it. Nobody holds two such locks.
-    pub(crate) fn vcpu(&self, index: VcpuIndex) -> Option<MutexGuard<'_, Vcpu>> {
-        self.vcpus.get(index.get()).map(|vcpu| vcpu.lock())
+    pub(crate) fn vcpu(&self, index: VcpuIndex) -> Option<VcpuGuard<'_>> {
+        self.vcpus.get(index.get()).map(SharedVcpu::lock)
+    }
+
+    /// Locks one of the partition's execution contexts to give it work.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETERS if the partition does not have it, BUSY if it is at work already, for which nobody waits.
+    #[inline]
+    pub(crate) fn idle_vcpu(&self, index: VcpuIndex) -> Result<VcpuGuard<'_>, Status> {
+        let vcpu = self.vcpus.get(index.get()).ok_or(Status::InvalidParameters)?;
+        if vcpu.is_at_work() { Err(Status::Busy) } else { Ok(vcpu.lock()) }
     }
 
     /// Tells whether the partition is being stopped because of what it did, or has been: then nobody enters any of
@@ -331,7 +341,7 @@ impl Partition {
     }
 
     /// Yields the partition's execution contexts, each locked in turn.
-    pub(crate) fn each_vcpu(&self) -> impl Iterator<Item = (VcpuIndex, MutexGuard<'_, Vcpu>)> {
+    pub(crate) fn each_vcpu(&self) -> impl Iterator<Item = (VcpuIndex, VcpuGuard<'_>)> {
         VcpuIndex::all().zip(&self.vcpus).map(|(index, vcpu)| (index, vcpu.lock()))
     }
 
@@ -364,9 +374,10 @@ impl Partition {
     /// Remembers where execution contexts other than the first begin.
     ///
     /// # Errors
-    /// NOT_SUPPORTED if the partition has only one, INVALID_PARAMETERS if `entry` is not in its memory.
+    /// NOT_SUPPORTED if the partition has only one, or speaks FF-A 1.0, INVALID_PARAMETERS if `entry` is not in its
+    /// memory.
     pub(crate) fn register_secondary_entry(&self, entry: u64) -> Result<(), Status> {
-        if !self.is_multi_processor() {
+        if !self.is_multi_processor() || self.endpoint.negotiation.version() < Version::V1_1 {
             return Err(Status::NotSupported);
         }
         // An instruction lies on a multiple of four bytes, and address 0 stands for none.

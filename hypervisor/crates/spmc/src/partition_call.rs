@@ -1,6 +1,6 @@
 //! Which calls a partition may make (the Secure virtual FF-A instance).
 
-use tantalum_ffa::{Call, ConsoleText, DecodeError, Status, answer, function};
+use tantalum_ffa::{Call, ConsoleText, DecodeError, Status, Version, answer, function};
 use tantalum_hal::{Action, Entry, Platform};
 use tantalum_types::CallRegisters;
 
@@ -81,9 +81,15 @@ impl Spmc {
             }
             Call::MsgWait { retain_rx } => {
                 check_extra(negotiation.version(), registers)?;
+                if *retain_rx && negotiation.version() < Version::V1_2 {
+                    // The flag is reserved before.
+                    return Err(Status::InvalidParameters);
+                }
                 return self.msg_wait(cpu, running, *retain_rx, platform);
             }
             Call::Error { status, .. } => return self.give_up(cpu, running, *status, platform),
+            // It is what the SPMC says to a partition.
+            Call::Interrupt { .. } => return Err(Status::Denied),
             Call::ConsoleLog(text) => console_log(running, text, platform),
             Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
             _ => {

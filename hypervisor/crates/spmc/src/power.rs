@@ -138,6 +138,22 @@ impl Spmc {
             if let Some(Err(status)) = self.with_vcpu(id, Vcpu::power_off) {
                 // It keeps its state and can go on when its processing element comes back.
                 log::debug!("partition {} context {}: not put off: {status}", partition.id(), id.index.get());
+                self.cut_off(id);
+            }
+        }
+    }
+
+    /// Cuts the call chain of `id`, which stays in the middle of something until its processing element comes back,
+    /// where it touches execution contexts that are not tied to that one: they go on elsewhere.
+    ///
+    /// One that `id` has asked answers nobody. One that has asked `id`, and `id` itself if it waits for an answer,
+    /// learns by ABORTED that it will get none when the normal world lets it go on.
+    fn cut_off(&self, id: VcpuId) {
+        let moves = |id: VcpuId| self.partition(id.partition).is_some_and(|it| !it.is_multi_processor());
+        let _ = self.with_vcpu(id, |vcpu| vcpu.forget_asker(moves));
+        for partition in self.live_partitions().filter(|partition| !partition.is_multi_processor()) {
+            for (_, mut vcpu) in partition.each_vcpu() {
+                vcpu.forget_asker(|asker| asker == id);
             }
         }
     }

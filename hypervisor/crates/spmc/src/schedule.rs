@@ -482,7 +482,12 @@ fn begins_in_boot(partition: &Partition) -> Option<bool> {
         Life::Live => partition.is_multi_processor().then_some(false),
         // The first execution context is at it elsewhere; the others begin when they are asked.
         Life::Booting => None,
-        Life::Dying | Life::DyingToRestart | Life::Burying | Life::Restoring | Life::Stopped => None,
+        Life::Dying
+        | Life::DyingToRestart
+        | Life::Burying
+        | Life::Restoring
+        | Life::Stopped
+        | Life::Incomplete => None,
     }
 }
 

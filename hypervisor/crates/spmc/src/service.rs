@@ -145,11 +145,13 @@ impl Spmc {
         let ServiceRequest { sender, receiver, uuid, payload } = *request;
         let registers = Call::DirectRequest2 { sender, receiver, uuid, payload }.encode();
         let model = RunModel::ServiceRequest { origin };
-        match self.with_vcpu(callee, |vcpu| vcpu.enter(model)).ok_or(Status::InvalidParameters)? {
+        let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
+        let mut vcpu = partition.idle_vcpu(callee.index)?;
+        let entered = vcpu.enter(model);
+        drop(vcpu);
+        match entered {
             Ok(()) => {
-                if let Some(partition) = self.partition(callee.partition) {
-                    self.begin_turn(partition, callee, model);
-                }
+                self.begin_turn(partition, callee, model);
                 Ok(self.run(cpu, callee, Entry::Answer(registers)))
             }
             // It has not begun yet.

@@ -4,7 +4,7 @@
 //! built and a caller is told why a step is refused (FF-A 1.1, section 7.3 and chapter 8).
 
 use tantalum_ffa::Status;
-use tantalum_types::{CallRegisters, CpuIndex, EndpointId, PartitionIndex, VcpuId};
+use tantalum_types::{CallRegisters, CpuIndex, EndpointId, VcpuId};
 
 use crate::run_model::{self, Cycle, Verdict};
 use crate::timer::Timer;
@@ -164,6 +164,18 @@ impl Vcpu {
     /// Returns where in its life the execution context is.
     pub(crate) fn state(&self) -> State {
         self.state
+    }
+
+    /// Tells whether the execution context is in the middle of something.
+    pub(crate) fn is_at_work(&self) -> bool {
+        match self.state {
+            State::Off | State::Waiting | State::Aborted => false,
+            State::Running(_)
+            | State::Blocked { .. }
+            | State::Preempted(_)
+            | State::Yielded(_)
+            | State::Interrupted(_) => true,
+        }
     }
 
     /// Returns what the execution context has logged since its last whole line.
@@ -338,6 +350,12 @@ impl Vcpu {
         Ok(())
     }
 
+    /// Tells whether an execution context that waits for an answer may let whom it has asked go on by FFA_RUN, should
+    /// it go on before.
+    pub(crate) fn may_run_later(&self) -> bool {
+        matches!(self.state, State::Blocked { model, .. } if run_model::check(&model, Cycle::Run).is_ok())
+    }
+
     /// Lets an execution context that `callee` has answered go on.
     ///
     /// # Errors
@@ -455,11 +473,13 @@ impl Vcpu {
         }
     }
 
-    /// Notes that nobody of `partition` waits for this execution context any more, since it was stopped.
-    pub(crate) fn forget_asker(&mut self, partition: PartitionIndex) {
+    /// Notes that no execution context of which `gone` holds waits for this one any more.
+    pub(crate) fn forget_asker(&mut self, gone: impl Fn(VcpuId) -> bool) {
         let forget = |origin: &mut Origin| {
-            if matches!(origin, Origin::Partition(asker) if asker.partition == partition) {
-                *origin = Origin::Nobody(partition.endpoint_id());
+            if let Origin::Partition(asker) = *origin
+                && gone(asker)
+            {
+                *origin = Origin::Nobody(asker.partition.endpoint_id());
             }
         };
         match &mut self.after_init {
@@ -551,7 +571,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tantalum_types::VcpuIndex;
+    use tantalum_types::{PartitionIndex, VcpuIndex};
 
     fn id(partition: usize) -> VcpuId {
         VcpuId { partition: PartitionIndex::new(partition).unwrap(), index: VcpuIndex::new(0).unwrap() }
@@ -769,9 +789,9 @@ mod tests {
     fn a_stopped_asker_is_forgotten_and_others_are_not() {
         let asked = RunModel::DirectRequest { origin: Origin::Partition(id(3)) };
         let mut vcpu = in_state(State::Yielded(asked));
-        vcpu.forget_asker(id(2).partition);
+        vcpu.forget_asker(|asker| asker == id(2));
         assert_eq!(vcpu.state(), State::Yielded(asked));
-        vcpu.forget_asker(id(3).partition);
+        vcpu.forget_asker(|asker| asker == id(3));
         let nobody = Origin::Nobody(id(3).partition.endpoint_id());
         assert_eq!(vcpu.state(), State::Yielded(RunModel::DirectRequest { origin: nobody }));
         assert_eq!(vcpu.waiter(), Some(Waiter::NormalWorld));

@@ -132,6 +132,8 @@ pub(crate) struct ContextInterrupts {
     fiq: AtomicU64,
     /// Physical ones that have been taken from the interrupt controller and not been ended.
     active: AtomicU64,
+    /// Pending ones of which the normal world's scheduler has been told.
+    reported: AtomicU64,
     /// The number of the processing element on which the execution context was entered last.
     cpu: AtomicU8,
     /// What interrupts of the normal world do in this turn, and whether [`GOT`] and [`EXITING`].
@@ -153,6 +155,7 @@ impl ContextInterrupts {
             enabled: AtomicU64::new(0),
             fiq: AtomicU64::new(0),
             active: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
             cpu: AtomicU8::new(0),
             turn: AtomicU8::new(0),
         }
@@ -160,7 +163,7 @@ impl ContextInterrupts {
 
     /// Forgets everything except which physical interrupts are to be ended.
     pub(crate) fn reset(&self) {
-        for word in [&self.pending, &self.enabled, &self.fiq] {
+        for word in [&self.pending, &self.enabled, &self.fiq, &self.reported] {
             word.store(0, Ordering::Relaxed);
         }
         self.turn.store(0, Ordering::Relaxed);
@@ -182,6 +185,9 @@ impl ContextInterrupts {
 
     /// Makes an interrupt pending. One that is so already stays so: it is got once.
     pub(crate) fn pend(&self, slot: Slot) {
+        if self.pending.load(Ordering::Relaxed) & slot.bit() == 0 {
+            self.reported.fetch_and(!slot.bit(), Ordering::Relaxed);
+        }
         self.pending.fetch_or(slot.bit(), Ordering::SeqCst);
     }
 
@@ -223,6 +229,17 @@ impl ContextInterrupts {
     /// Tells whether an interrupt is pending and enabled for which an execution context that waits is run.
     pub(crate) fn any_urgent(&self) -> bool {
         self.signalled() & URGENT != 0
+    }
+
+    /// Tells whether an interrupt is pending and enabled for which an execution context needs time, and of which the
+    /// normal world's scheduler has not been told.
+    pub(crate) fn is_unreported(&self) -> bool {
+        self.signalled() & URGENT & !self.reported.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes that the normal world's scheduler has been told of what is pending.
+    pub(crate) fn report(&self) {
+        self.reported.store(self.signalled(), Ordering::Relaxed);
     }
 
     /// Says which lines are up.

@@ -4,9 +4,9 @@
 #![no_main]
 
 use tantalum_ffa::notification::PendingNotifications;
-use tantalum_ffa::{DirectMessage, FrameworkMessage};
+use tantalum_ffa::{DirectMessage, FrameworkMessage, Version};
 use tantalum_protocol::Protocol;
-use tantalum_sdk::{Boot, CallError, Delivery, Partition, Spmc, mpidr, println};
+use tantalum_sdk::{Boot, CallError, Delivery, Partition, ServiceRequest, Spmc, mpidr, println};
 
 /// Answers the test messages.
 struct Echo {
@@ -18,6 +18,10 @@ static ECHO: Echo = Echo { protocol: Protocol::new("echo") };
 tantalum_sdk::partition!(ECHO);
 
 impl Partition for Echo {
+    fn version(&self) -> Version {
+        Version::V1_2
+    }
+
     fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
         println!("echo starts as {}, its manifest has {} bytes", spmc.id()?, boot.manifest.len());
         spmc.enable_notifications()
@@ -25,6 +29,10 @@ impl Partition for Echo {
 
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
         self.protocol.answer(spmc, mpidr(), request)
+    }
+
+    fn service(&self, _spmc: &Spmc<'_>, request: &ServiceRequest) -> [u64; 14] {
+        request.payload
     }
 
     fn framework_message(

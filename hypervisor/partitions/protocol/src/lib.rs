@@ -10,7 +10,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use tantalum_ffa::{DirectMessage, Version, Width};
+use tantalum_ffa::{DirectMessage, Width};
 use tantalum_sdk::{CallError, Spmc};
 use tantalum_types::{CallRegisters, EndpointId};
 
@@ -120,7 +120,7 @@ impl Protocol {
 
 fn identity(spmc: &Spmc<'_>, mpidr: u64) -> Result<[u64; 5], CallError> {
     // The version is asked for by number, because the answer is to be seen as it is.
-    let version = tantalum_ffa::Call::Version { requested: Version::V1_1.to_raw() }.encode();
+    let version = tantalum_ffa::Call::Version { requested: spmc.spoken().to_raw() }.encode();
     let [version, ..] = spmc.raw(&version).0;
     let own = spmc.id()?.raw().into();
     Ok([result::OK, own, spmc.spmc_id()?.raw().into(), version & 0xffff_ffff, mpidr & 0xffff_ffff])

@@ -4,7 +4,7 @@ use super::*;
 use std::cell::RefCell;
 use std::string::String;
 
-use tantalum_ffa::{Call, Status, answer, function};
+use tantalum_ffa::{Call, Status, Version, answer, function};
 use tantalum_sdk::Conduit;
 
 const HOST: EndpointId = EndpointId::new(0);

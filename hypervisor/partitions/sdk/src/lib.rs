@@ -92,7 +92,7 @@ pub use interrupt::{Delivery, Line};
 #[cfg(target_os = "none")]
 pub use machine::{abort, log, mpidr};
 pub use memory::{Memory, MemoryError, PageWords, WORDS_PER_PAGE};
-pub use service::{Boot, Partition, UnexpectedEvent, handle, serve};
+pub use service::{Boot, Partition, ServiceRequest, UnexpectedEvent, handle, serve};
 pub use spmc::{CallError, Conduit, Spmc};
 
 /// Writes a line to the log.

@@ -103,18 +103,18 @@ impl Memory for Smc {
 
     fn with_page(&self, address: u64, space: AddressSpace, work: &mut dyn FnMut(&PageWords)) -> bool {
         let slot = mpidr() & 0xff;
+        let Ok(at) = usize::try_from(WINDOW.wrapping_add(slot << 12)) else { return false };
         // SAFETY: once the image and the manifest are mapped, nobody makes a reference that excludes others.
         let tables = unsafe { &*TABLES.0.get() };
         let entry = usize::try_from(slot).ok().and_then(|slot| tables.window.get(slot));
         let Some(entry) = entry.filter(|entry| entry.load(Ordering::Relaxed) == 0) else { return false };
         entry.store(window_entry(address, space), Ordering::Relaxed);
-        let at = WINDOW.wrapping_add(slot << 12);
         // SAFETY: a barrier. It makes the new entry visible to the MMU, which has none for this page yet.
         unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
         // SAFETY: the page is mapped as long as `work` runs: the entry is this execution context's, and is not
         // changed before it is zero again. Others may write the memory at the same time, hence the atomics; whether
         // it is there at all is for stage 2 to say, which ends the partition if not.
-        work(unsafe { &*with_exposed_provenance(at as usize) });
+        work(unsafe { &*with_exposed_provenance(at) });
         entry.store(0, Ordering::Relaxed);
         // SAFETY: drops what no longer counts from the TLBs, of every processing element, since this execution
         // context may move. Nothing refers to the page any more.
@@ -132,8 +132,10 @@ impl Memory for Smc {
     }
 }
 
-/// The way to the SPMC.
-const SPMC: Spmc<'static> = Spmc::new(&Smc);
+/// Returns the way to the SPMC.
+fn spmc() -> Spmc<'static> {
+    Spmc::new(&Smc).speaking(TANTALUM_PARTITION.version())
+}
 
 /// Keeps the tables where the entry code finds them.
 struct TableMemory(UnsafeCell<Tables>);
@@ -146,7 +148,7 @@ static TABLES: TableMemory = TableMemory(UnsafeCell::new(Tables::new()));
 
 /// Writes text to the log, best effort: a partition that cannot log can still work.
 pub fn log(text: fmt::Arguments<'_>) {
-    let _ = SPMC.log(text);
+    let _ = spmc().log(text);
 }
 
 /// Returns MPIDR_EL1 as the SPMC shows it to this execution context.
@@ -235,12 +237,16 @@ fn pages(start: usize, size: usize) -> Option<Range<usize>> {
 
 /// Goes on from the entry code on the first execution context.
 extern "C" fn main(boot_info: usize) -> ! {
+    let spmc = spmc();
+    if spmc.version(spmc.spoken()).is_none() {
+        fail(format_args!("the SPMC does not speak FF-A {}", spmc.spoken()));
+    }
     let boot = Boot { manifest: find_manifest(boot_info) };
-    if let Err(error) = TANTALUM_PARTITION.start(&SPMC, &boot) {
+    if let Err(error) = TANTALUM_PARTITION.start(&spmc, &boot) {
         fail(format_args!("cannot start: {error}"));
     }
     let entry = tantalum_sdk_secondary_entry as *const () as u64;
-    match SPMC.register_secondary_entry(entry) {
+    match spmc.register_secondary_entry(entry) {
         // A partition with one execution context has nothing to register.
         Ok(()) | Err(CallError::Refused(Status::NotSupported)) => {}
         Err(error) => fail(format_args!("cannot register its other execution contexts: {error}")),
@@ -254,7 +260,7 @@ extern "C" fn secondary_main() -> ! {
 }
 
 fn run() -> ! {
-    match serve(TANTALUM_PARTITION, &SPMC) {
+    match serve(TANTALUM_PARTITION, &spmc()) {
         Err(error) => fail(format_args!("{error}")),
     }
 }
@@ -262,7 +268,7 @@ fn run() -> ! {
 /// Handles an interrupt taken to EL1.
 extern "C" fn interrupt(line: usize) {
     let line = if line == 0 { Line::Irq } else { Line::Fiq };
-    take(TANTALUM_PARTITION, &SPMC, Delivery::Exception(line));
+    take(TANTALUM_PARTITION, &spmc(), Delivery::Exception(line));
 }
 
 /// Reports any other exception taken to EL1, of which none is expected.

@@ -34,9 +34,6 @@ pub trait Memory {
     fn with_page(&self, address: u64, space: AddressSpace, work: &mut dyn FnMut(&PageWords)) -> bool;
 }
 
-/// Lays descriptors out as the SDK's version of FF-A does.
-const LAYOUT: Layout = Layout::V1_1;
-
 /// Says why memory was not given or taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryError {
@@ -96,7 +93,7 @@ impl Spmc<'_> {
     ) -> Result<Handle, MemoryError> {
         let buffers = self.memory().ok_or(MemoryError::NoAccess)?.buffers().take(self)?;
         let mut bytes = [0; BUFFER_SIZE];
-        let start = transaction.encode(LAYOUT, &mut bytes)?;
+        let start = transaction.encode(Layout::of_version(self.spoken()), &mut bytes)?;
         let mut left = ranges.iter().copied();
         let written = encode_constituents(&mut left, bytes.get_mut(start..).unwrap_or_default());
         if left.len() > 0 {
@@ -126,7 +123,8 @@ impl Spmc<'_> {
     ) -> Result<Transaction, MemoryError> {
         let buffers = self.memory().ok_or(MemoryError::NoAccess)?.buffers().take(self)?;
         let mut bytes = [0; BUFFER_SIZE];
-        let length = request.encode(LAYOUT, &mut bytes)?;
+        let layout = Layout::of_version(self.spoken());
+        let length = request.encode(layout, &mut bytes)?;
         buffers.tx().write(bytes.get(..length).unwrap_or(&bytes));
         let call = Call::MemRetrieveRequest(described(length)?);
         let (total, first) = match self.call(&call)? {
@@ -135,7 +133,7 @@ impl Spmc<'_> {
         };
         buffers.rx().read(&mut bytes);
         self.release_rx()?;
-        let decoded = Transaction::decode(LAYOUT, fragment(&bytes, first)?)?;
+        let decoded = Transaction::decode(layout, fragment(&bytes, first)?)?;
         for range in Constituents::new(decoded.constituents)? {
             each(range?);
         }
@@ -211,6 +209,7 @@ mod tests {
     use tantalum_types::CallRegisters;
 
     const HANDLE: Handle = Handle::new(0x12_3456_789a);
+    const LAYOUT: Layout = Layout::V1_1;
 
     /// Answers each call as it was told to, after writing the RX buffer, and keeps what was in the TX buffer.
     struct Fake {

@@ -13,9 +13,6 @@ use crate::interrupt::Line;
 use crate::memory::MemoryError;
 use crate::spmc::{CallError, Spmc};
 
-/// Is the version of FF-A that the SDK lays messages out for.
-const VERSION: Version = Version::V1_1;
-
 /// Asks for notifications from everybody.
 pub const FROM_ALL: u32 = GET_FROM_PARTITIONS | GET_FROM_VMS | GET_FROM_SPM | GET_FROM_HYPERVISOR;
 
@@ -115,8 +112,9 @@ impl Spmc<'_> {
         let mut bytes = [0; BUFFER_SIZE];
         let message = bytes.get_mut(place_of(header)).unwrap_or_default();
         fill(message);
-        // What stands behind these is the message's in this version.
-        for (to, from) in bytes.iter_mut().zip(header.encode(VERSION)).take(20) {
+        // Before FF-A 1.2, what stands behind the first words is the message's.
+        let length = if self.spoken() < Version::V1_2 { 20 } else { MessageHeader::SIZE };
+        for (to, from) in bytes.iter_mut().zip(header.encode(self.spoken())).take(length) {
             *to = from;
         }
         buffers.tx().write(&bytes);
@@ -135,7 +133,7 @@ impl Spmc<'_> {
         buffers.rx().read(&mut bytes);
         let refused = MemoryError::Call(CallError::Refused(Status::InvalidParameters));
         let front = bytes.first_chunk().ok_or(refused)?;
-        let header = MessageHeader::decode(VERSION, front).map_err(|_| refused)?;
+        let header = MessageHeader::decode(self.spoken(), front).map_err(|_| refused)?;
         read(bytes.get(place_of(&header)).ok_or(refused)?);
         Ok(header)
     }

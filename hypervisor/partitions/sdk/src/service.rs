@@ -4,8 +4,8 @@ use core::error::Error;
 use core::fmt;
 
 use tantalum_ffa::notification::PendingNotifications;
-use tantalum_ffa::{Call, DirectMessage, FrameworkMessage};
-use tantalum_types::CallRegisters;
+use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Uuid, Version};
+use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::interrupt::{Delivery, take};
 use crate::spmc::{CallError, Spmc, acknowledge};
@@ -17,11 +17,29 @@ pub struct Boot<'a> {
     pub manifest: &'a [u8],
 }
 
+/// Is a direct request to a service of the partition: the second form, which FF-A 1.2 brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceRequest {
+    /// Who asks.
+    pub sender: EndpointId,
+    /// The partition.
+    pub receiver: EndpointId,
+    /// Which service, or nil if the sender does not say.
+    pub uuid: Uuid,
+    /// x4 to x17.
+    pub payload: [u64; 14],
+}
+
 /// Is what a partition does.
 ///
 /// One value serves all execution contexts, at the same time if there are several, so what it changes is
 /// behind an atomic or a lock. Give it to [`partition!`](crate::partition).
 pub trait Partition: Sync {
+    /// Returns the version of FF-A that the partition speaks. The SDK tells it to the SPMC before anything else.
+    fn version(&self) -> Version {
+        Version::V1_1
+    }
+
     /// Prepares the partition. Called once, on the first execution context, before anything else.
     ///
     /// # Errors
@@ -33,6 +51,13 @@ pub trait Partition: Sync {
 
     /// Answers a direct request: returns x3 to x7 of the response.
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5];
+
+    /// Answers a direct request to a service: returns x4 to x17 of the response. Needs FF-A 1.2, and a manifest that
+    /// says that the partition receives such requests.
+    fn service(&self, spmc: &Spmc<'_>, request: &ServiceRequest) -> [u64; 14] {
+        let _ = (spmc, request);
+        [0; 14]
+    }
 
     /// Handles FFA_INTERRUPT, by asking the SPMC for what is pending itself, and returns whether it did. If not, the
     /// SDK goes on to [`Partition::interrupt`].
@@ -118,6 +143,10 @@ pub fn handle(
                 }
             }
         },
+        Ok(Call::DirectRequest2 { sender, receiver, uuid, payload }) => {
+            let payload = partition.service(spmc, &ServiceRequest { sender, receiver, uuid, payload });
+            return Ok(Call::DirectResponse2 { sender: receiver, receiver: sender, payload }.encode());
+        }
         Ok(Call::Interrupt { .. }) => {
             if !partition.interrupted(spmc) {
                 // The number in it is that of the first that is pending.
@@ -154,7 +183,6 @@ mod tests {
     use crate::fake::Fake;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tantalum_ffa::{Status, Target, Width, answer};
-    use tantalum_types::EndpointId;
 
     /// Answers with twice each word and remembers the last interrupt.
     #[derive(Default)]
@@ -164,6 +192,10 @@ mod tests {
 
     impl Partition for Doubler {
         fn message(&self, _spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
+            request.payload.map(|word| word * 2)
+        }
+
+        fn service(&self, _spmc: &Spmc<'_>, request: &ServiceRequest) -> [u64; 14] {
             request.payload.map(|word| word * 2)
         }
 
@@ -185,6 +217,16 @@ mod tests {
 
     fn handled(event: &CallRegisters) -> Result<CallRegisters, UnexpectedEvent> {
         handle(&Doubler::default(), &Spmc::new(&Fake::new([])), &answer::msg_wait(), event)
+    }
+
+    #[test]
+    fn a_service_answers_with_all_registers() {
+        let (sender, receiver) = (EndpointId::new(0), EndpointId::new(0x8001));
+        let payload = core::array::from_fn(|index| index as u64);
+        let request = Call::DirectRequest2 { sender, receiver, uuid: Uuid::from_u128(7), payload };
+        let payload = payload.map(|word| word * 2);
+        let response = Call::DirectResponse2 { sender: receiver, receiver: sender, payload };
+        assert_eq!(handled(&request.encode()), Ok(response.encode()));
     }
 
     #[test]

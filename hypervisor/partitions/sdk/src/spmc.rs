@@ -41,7 +41,10 @@ impl Error for CallError {}
 
 /// Is the way to the SPMC.
 #[derive(Clone, Copy)]
-pub struct Spmc<'a>(&'a dyn Conduit);
+pub struct Spmc<'a> {
+    conduit: &'a dyn Conduit,
+    spoken: Version,
+}
 
 impl fmt::Debug for Spmc<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,19 +53,30 @@ impl fmt::Debug for Spmc<'_> {
 }
 
 impl<'a> Spmc<'a> {
-    /// Makes calls by `conduit`.
+    /// Makes calls by `conduit`, and lays messages and descriptors out as FF-A 1.1 does.
     pub const fn new(conduit: &'a dyn Conduit) -> Self {
-        Self(conduit)
+        Self { conduit, spoken: Version::V1_1 }
+    }
+
+    /// Lays messages and descriptors out as `version` does, which has to be what the SPMC was told.
+    #[must_use]
+    pub const fn speaking(self, version: Version) -> Self {
+        Self { spoken: version, ..self }
+    }
+
+    /// Returns the version that messages and descriptors are laid out for.
+    pub const fn spoken(&self) -> Version {
+        self.spoken
     }
 
     /// Makes any call and returns what comes back, undecoded.
     pub fn raw(&self, registers: &CallRegisters) -> CallRegisters {
-        self.0.call(registers)
+        self.conduit.call(registers)
     }
 
     /// Gives access to the partition's memory, if there is any beyond its image.
     pub fn memory(&self) -> Option<&'a dyn Memory> {
-        self.0.memory()
+        self.conduit.memory()
     }
 
     /// Makes a call and returns what comes back.

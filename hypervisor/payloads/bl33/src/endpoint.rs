@@ -51,7 +51,29 @@ pub(crate) mod command {
     pub(crate) const READ: u64 = 0x5441_0102;
     /// Writes x6 as the word at byte x5 of the memory x4.
     pub(crate) const WRITE: u64 = 0x5441_0103;
+    /// Holds a pattern, made of the seed x5, in all registers for x4 ticks: x4 is how many have changed, x6 how many
+    /// managed exits and x7 how many interrupts came meanwhile.
+    pub(crate) const HOLD: u64 = 0x5441_0300;
+    /// Arms the partition's timer to go off in x4 ticks by IRQ.
+    pub(crate) const ARM_TIMER: u64 = 0x5441_0301;
+    /// Asks how often the interrupt x4 came: x4, of which x5 as IRQ, x6 as FIQ, x7 by FFA_INTERRUPT.
+    pub(crate) const COUNTS: u64 = 0x5441_0302;
+    /// Lets the alarm of "irq" go off in x4 seconds.
+    pub(crate) const ARM_ALARM: u64 = 0x5441_0305;
 }
+
+/// Results, in x3 of an answer.
+pub(crate) mod result {
+    /// The command was carried out.
+    pub(crate) const OK: u64 = 0;
+    /// The next hop of a RELAY answered with the error code in x4.
+    pub(crate) const REFUSED: u64 = 2;
+}
+
+/// Is the interrupt of a partition's own timer.
+pub(crate) const TIMER_INTERRUPT: u32 = 3;
+/// Is the interrupt of the alarm that "irq" owns.
+pub(crate) const ALARM_INTERRUPT: u32 = 34;
 
 /// Builds a direct request of this suite in the 64-bit form.
 pub(crate) fn request(receiver: EndpointId, payload: [u64; 5]) -> DirectMessage {

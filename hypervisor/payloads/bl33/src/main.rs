@@ -8,6 +8,9 @@
 //! The version of FF-A that it negotiates is `bl33.version=` on the command line, a hexadecimal number. Every case
 //! runs in each version, and asserts what is right in that version.
 //!
+//! With `bl33.soak=` and a decimal number there is one case only: so many messages from several CPUs at once, while
+//! interrupts of both worlds come.
+//!
 //! With `bl33.benchmarks=1` the cases are those of `benchmarks` instead: how many instructions a call takes.
 
 #![no_std]
@@ -30,13 +33,15 @@ mod machine;
 mod mailbox;
 mod test;
 
+use core::sync::atomic::Ordering;
+
 use machine::console::line;
 use machine::cpus;
 use tantalum_ffa::Version;
 use test::Test;
 
-/// Runs the suite, or the benchmarks. `version` is what the command line asks for.
-fn main(version: Option<u32>, benchmarks: bool) {
+/// Runs the suite, the benchmarks or `soak` messages. `version` is what the command line asks for.
+fn main(version: Option<u32>, soak: Option<u32>, benchmarks: bool) {
     let version =
         version.map_or(Some(Version::V1_2), Version::from_raw).expect("bl33.version= is no version");
     line(format_args!("bl33: starts at NS-EL2, FF-A {version}"));
@@ -49,11 +54,18 @@ fn main(version: Option<u32>, benchmarks: bool) {
     line(format_args!("bl33: {} CPUs up", cpus::COUNT));
 
     line(format_args!("KTAP version 1"));
-    let all = if benchmarks { &[benchmarks::CASES] } else { cases::ALL };
-    let count = all.iter().map(|cases| cases.len()).sum::<usize>();
+    let cases = match soak {
+        Some(count) => {
+            cases::soak::LONG_COUNT.store(count, Ordering::Release);
+            &[cases::soak::LONG]
+        }
+        None if benchmarks => &[benchmarks::CASES],
+        None => cases::ALL,
+    };
+    let count = cases.iter().map(|cases| cases.len()).sum::<usize>();
     line(format_args!("1..{count}"));
     let mut failed = 0;
-    for (index, case) in all.iter().flat_map(|cases| cases.iter()).enumerate() {
+    for (index, case) in cases.iter().flat_map(|cases| cases.iter()).enumerate() {
         if !Test::run(index + 1, case, version) {
             failed += 1;
         }

@@ -258,6 +258,11 @@ impl Bench {
             .collect()
     }
 
+    /// Tells whether partition `index` does what it is asked for, rather than that it was stopped.
+    pub fn serves(&self, index: usize) -> bool {
+        self.task(0, index, Task::Touch(Ipa::secure(partition_base(index)), AccessKind::Read)).is_some()
+    }
+
     /// Stops partition `index`.
     pub fn stop(&self, index: usize) {
         let kind = TrapKind::DataAbort { address: Ipa::secure(0), write: true };

@@ -47,6 +47,22 @@ fn six_hundred_ranges_come_and_go() {
     }
 }
 
+#[test]
+fn to_be_told_of_a_donation_does_not_end_it() {
+    let bench = bench(1);
+    let donate = TransactionKind::Donate;
+    let ranges = scattered(600);
+    let bytes = encode(Layout::V1_1, &offer(HOST, donate, &[sp(0)]), &ranges);
+    for _ in 0..2 {
+        let handle = bench.send_in(Who::Host, donate, &bytes, 4096).unwrap();
+        let (_, told) = bench.ask_for_all(handle, HOST).unwrap();
+        assert_eq!(told, ranges);
+        let taken = bench.retrieve(0, HOST, handle, donate, &[sp(0)]);
+        assert_eq!(taken.unwrap_err(), Status::NoMemory, "it is there, and more than a partition may own");
+        assert_eq!(bench.reclaim(Who::Host, handle, 0), Ok(()), "nobody has taken it");
+    }
+}
+
 fn lend(ranges: &[Constituent]) -> Vec<u8> {
     encode(Layout::V1_1, &offer(HOST, LEND, &[sp(0)]), ranges)
 }

@@ -4,7 +4,8 @@ use tantalum_ffa::memory::{
     DataAccess, Handle, InstructionAccess, Layout, MemoryType, RelinquishFlags, TransactionFlags,
     TransactionKind,
 };
-use tantalum_ffa::{Call, Status, Width};
+use tantalum_ffa::{BufferDescription, Call, EndpointBuffers, Status, Width};
+use tantalum_hal::PhysicalMemory;
 use tantalum_types::{EndpointId, Ipa, Pa};
 
 use crate::bench::*;
@@ -115,6 +116,37 @@ fn buffers_and_transactions_exclude_each_other() {
     assert_eq!(bench.reclaim(Who::Host, handle, 0), Ok(()));
     assert_eq!(ok(bench.sim.ask(0, Call::RxtxUnmap { endpoint: HOST })), Ok(()));
     assert_eq!(map(TX, 2), Ok(()));
+}
+
+#[test]
+fn buffers_of_virtual_machines_and_transactions_exclude_each_other() {
+    let bench = bench(1);
+    let vm = EndpointId::new(5);
+    // Maps two pages as the VM's TX and RX buffer.
+    let map = |tx, rx| {
+        let buffer = |address| BufferDescription { address, page_count: 1 }.encode();
+        let descriptor = EndpointBuffers { endpoint: vm, rx_offset: 16, tx_offset: 48 };
+        let bytes = [descriptor.encode().as_slice(), &buffer(rx), &buffer(tx)].concat();
+        bench.sim.machine().write(Pa::non_secure(TX), &bytes).unwrap();
+        ok(bench.sim.ask(0, Call::RxtxMap { width: Width::Bits64, tx: 0, rx: 0, page_count: 0 }))
+    };
+    for kind in TransactionKind::ALL {
+        let handle = bench.offer(Who::Host, kind, &[sp(0)], &[range(NS, 2)]).unwrap();
+        for [tx, rx] in [[NS, NS + 2 * PAGE], [NS + 2 * PAGE, NS + PAGE]] {
+            assert_eq!(map(tx, rx), Err(Status::Denied), "{kind:?}");
+        }
+        assert_eq!(bench.reclaim(Who::Host, handle, 0), Ok(()));
+        assert_eq!(map(NS, NS + PAGE), Ok(()));
+        for page in [NS, NS + PAGE] {
+            assert_eq!(bench.offer(Who::Host, kind, &[sp(0)], &[range(page, 1)]), Err(Status::Denied));
+        }
+        assert_eq!(ok(bench.sim.ask(0, Call::RxtxUnmap { endpoint: vm })), Ok(()));
+    }
+    // What was donated and retrieved is nobody's of the normal world.
+    let donate = TransactionKind::Donate;
+    let handle = bench.offer(Who::Host, donate, &[sp(0)], &[range(NS, 2)]).unwrap();
+    bench.retrieve(0, HOST, handle, donate, &[sp(0)]).unwrap();
+    assert_eq!(map(NS, NS + PAGE), Err(Status::Denied));
 }
 
 #[test]

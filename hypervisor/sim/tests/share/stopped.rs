@@ -146,10 +146,47 @@ fn a_partition_does_not_begin_anew_while_others_have_its_memory() {
         framework: None,
         payload: [0; 5],
     };
-    assert_eq!(bench.sim.refusal(0, Call::DirectRequest(request)), Status::Aborted);
+    let ask = |cpu| bench.sim.refusal(cpu, Call::DirectRequest(request));
+    assert_eq!(ask(0), Status::Aborted);
+    assert_eq!(ask(1), Status::Aborted);
     assert_eq!(bench.access(1, Ipa::secure(page)), "rw-");
     assert_eq!(bench.relinquish(Who::Sp(1), handle, NONE), Ok(()));
     assert_eq!(bench.byte(Pa::secure(page)), 0);
+    // With the last page back it begins anew when it is next asked, on whichever processing element. Who asks is told
+    // for the last time.
+    assert_eq!(ask(1), Status::Aborted);
+    assert_eq!(bench.access(0, Ipa::secure(page)), "rwx");
+    bench.map_buffers_of(0);
+    assert!(bench.offer(Who::Sp(0), LEND, &[sp(1)], &[range(page, 1)]).is_ok(), "it lives and owns the page");
+}
+
+#[test]
+fn a_partition_begins_anew_only_with_the_last_of_its_pages() {
+    let bench = restarting(3);
+    let pages = [own_page(0, 0), own_page(0, 1)];
+    let kinds = [SHARE, LEND];
+    let handles = [0, 1].map(|i| {
+        let borrower = i + 1;
+        let handle = bench.offer(Who::Sp(0), kinds[i], &[sp(borrower)], &[range(pages[i], 1)]).unwrap();
+        bench.retrieve(borrower, sp(0), handle, kinds[i], &[sp(borrower)]).unwrap();
+        handle
+    });
+    bench.stop(0);
+    // Who asks first is told that it was stopped, whether or not it begins anew.
+    let revives = || {
+        let asks = || bench.serves(0);
+        assert!(!asks());
+        asks()
+    };
+    assert!(!revives());
+    assert_eq!(bench.relinquish(Who::Sp(1), handles[0], NONE), Ok(()));
+    assert!(!revives(), "the other page is still with its borrower");
+    // A borrower that is stopped has given back what it had, too.
+    bench.stop(2);
+    assert!(revives());
+    for page in pages {
+        assert_eq!(bench.access(0, Ipa::secure(page)), "rwx");
+    }
 }
 
 #[test]

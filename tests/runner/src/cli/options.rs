@@ -6,6 +6,7 @@ use crate::qemu::{Accel, Machine, Mode, NormalWorld};
 use crate::run::Options;
 use crate::session::Limits;
 use crate::stamp::Clock;
+use crate::trace;
 use lexopt::{Arg, Parser};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use std::time::Duration;
 pub struct RunArguments {
     /// What init shall do.
     pub mode: Mode,
+    /// How many messages of the trace to print, where it is printed.
+    pub last: Option<usize>,
     name: String,
     image: Option<PathBuf>,
     qemu: PathBuf,
@@ -25,6 +28,10 @@ pub struct RunArguments {
     memory: String,
     normal_world: NormalWorld,
     append: Vec<String>,
+    only: Vec<String>,
+    trace: bool,
+    /// The trace is printed at the end.
+    prints: bool,
     limits: Limits,
 }
 
@@ -44,8 +51,17 @@ impl RunArguments {
             memory: "2G".into(),
             normal_world: NormalWorld::Pkvm,
             append: Vec::new(),
+            only: Vec::new(),
+            trace: false,
+            prints: false,
+            last: None,
             limits: Limits { quiet: Duration::from_mins(1), total: Duration::from_mins(15) },
         }
+    }
+
+    /// The defaults of a run whose trace is printed.
+    pub fn traced() -> Self {
+        Self { trace: true, prints: true, ..Self::new("trace") }
     }
 
     /// Reads all options that are left.
@@ -60,6 +76,9 @@ impl RunArguments {
                 "name" => self.name = text(args)?,
                 "memory" => self.memory = text(args)?,
                 "append" => self.append.push(text(args)?),
+                "only" => self.only.extend(text(args)?.split(',').map(str::to_owned)),
+                "trace" => self.trace = true,
+                "last" if self.prints => self.last = Some(last(args)?),
                 "without-pkvm" => self.normal_world = NormalWorld::Linux,
                 "bare-metal" => self.normal_world = NormalWorld::BareMetal,
                 "cpus" => self.cpus = u32::try_from(positive(args, "--cpus", 512)?).unwrap_or(512),
@@ -87,7 +106,19 @@ impl RunArguments {
     }
 
     /// Fills in what follows from the rest.
-    pub fn finish(self) -> Result<Options> {
+    pub fn finish(mut self) -> Result<Options> {
+        if self.trace && self.memory != trace::SIZE {
+            return Err(Error::new(format!(
+                "--trace: the SPMC records at the end of {}; --memory must be that",
+                trace::SIZE
+            )));
+        }
+        if !self.only.is_empty() {
+            if self.normal_world == NormalWorld::BareMetal {
+                return Err(Error::new("--only: the bare-metal suite runs all its cases"));
+            }
+            self.append.push(format!("tantalum.scenarios={}", self.only.join(",")));
+        }
         let clock = self.clock.unwrap_or(match self.accel {
             Accel::Icount => Clock::Virtual,
             Accel::Single | Accel::Multi => Clock::Host,
@@ -106,12 +137,19 @@ impl RunArguments {
                 memory: self.memory,
                 normal_world: self.normal_world,
                 mode: self.mode,
+                trace: self.trace,
                 append: self.append,
             },
+            only: self.only,
             clock,
             limits: self.limits,
         })
     }
+}
+
+/// Reads the number of messages to print.
+pub fn last(args: &mut Parser) -> Result<usize> {
+    Ok(usize::try_from(positive(args, "--last", 1_000_000)?).unwrap_or(usize::MAX))
 }
 
 fn seconds(args: &mut Parser, option: &str) -> Result<Duration> {

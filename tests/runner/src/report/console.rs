@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 /// Writes the controls and the log.
 pub fn log(record: &Record, clock: Clock) -> String {
     let mut out = String::from(
-        "<div class=\"card\">\n<form class=\"filter\">\n\
-         <input type=\"search\" id=\"filter-text\" placeholder=\"Filter lines\" aria-label=\"Filter lines\">\n",
+        "<div class=\"card\">\n<form class=\"filter\" data-list=\"log\">\n\
+         <input type=\"search\" placeholder=\"Filter lines\" aria-label=\"Filter lines\">\n",
     );
     for console in Console::ALL {
         let count = record.log.iter().filter(|line| line.console == console).count();
@@ -19,13 +19,13 @@ pub fn log(record: &Record, clock: Clock) -> String {
             let label = console.label();
             let _ = writeln!(
                 out,
-                "<label><input type=\"checkbox\" data-console=\"{label}\" checked> {label} <span>{count}</span></label>"
+                "<label><input type=\"checkbox\" data-class=\"{label}\" checked> {label} <span>{count}</span></label>"
             );
         }
     }
     out.push_str(
-        "<label><input type=\"checkbox\" id=\"filter-marks\"> marked lines only</label>\n\
-         <output id=\"filter-count\"></output>\n</form>\n<ol class=\"log\" tabindex=\"0\">\n",
+        "<label><input type=\"checkbox\" data-marks> marked lines only</label>\n\
+         <output></output>\n</form>\n<ol class=\"log\" id=\"log\" tabindex=\"0\">\n",
     );
     for line in record.lines(clock) {
         write_line(&mut out, line, clock);

@@ -1,31 +1,34 @@
-// Filters of the console log. Without JavaScript the whole log is shown.
+// Filters of the lists: the console log and the trace. Without JavaScript all of each is shown.
 (() => {
-  const text = document.getElementById("filter-text");
-  const marks = document.getElementById("filter-marks");
-  const count = document.getElementById("filter-count");
-  const consoles = [...document.querySelectorAll("[data-console]")];
-  const lines = [...document.querySelectorAll(".log li")].map((element) => ({
-    element,
-    text: element.textContent.toLowerCase(),
-  }));
+  for (const form of document.querySelectorAll("form[data-list]")) {
+    const text = form.querySelector("[type=search]");
+    const marks = form.querySelector("[data-marks]");
+    const count = form.querySelector("output");
+    const boxes = [...form.querySelectorAll("[data-class]")];
+    const list = document.getElementById(form.dataset.list);
+    const lines = [...list.querySelectorAll("li")].map((element) => ({
+      element,
+      text: element.textContent.toLowerCase(),
+    }));
 
-  function apply() {
-    const wanted = text.value.toLowerCase();
-    const shown = new Set(consoles.filter((box) => box.checked).map((box) => box.dataset.console));
-    let visible = 0;
-    for (const line of lines) {
-      const classes = line.element.classList;
-      const keep =
-        [...shown].some((name) => classes.contains(name)) &&
-        (!marks.checked || classes.contains("mark")) &&
-        line.text.includes(wanted);
-      line.element.hidden = !keep;
-      visible += keep ? 1 : 0;
+    function apply() {
+      const wanted = text.value.toLowerCase();
+      const shown = boxes.filter((box) => box.checked).map((box) => box.dataset.class);
+      let visible = 0;
+      for (const line of lines) {
+        const classes = line.element.classList;
+        const keep =
+          shown.some((name) => classes.contains(name)) &&
+          (!marks?.checked || classes.contains("mark")) &&
+          line.text.includes(wanted);
+        line.element.hidden = !keep;
+        visible += keep ? 1 : 0;
+      }
+      count.textContent = visible === lines.length ? "" : `${visible} of ${lines.length}`;
     }
-    count.textContent = visible === lines.length ? "" : `${visible} of ${lines.length} lines`;
-  }
 
-  document.querySelector(".filter").addEventListener("input", apply);
-  document.querySelector(".filter").addEventListener("submit", (event) => event.preventDefault());
-  apply();
+    form.addEventListener("input", apply);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    apply();
+  }
 })();

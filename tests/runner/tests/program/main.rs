@@ -5,4 +5,5 @@
 
 mod process;
 mod support;
+mod trace;
 mod usage;

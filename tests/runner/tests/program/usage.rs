@@ -113,3 +113,29 @@ fn libtest_output_becomes_a_file() {
     let sum = ran(&runner().arg("sum").arg(bench.path("unit.xml")).output().unwrap());
     assert_eq!((sum.status, sum.totals()), (Some(1), "0 passed, 1 failed"));
 }
+
+#[test]
+fn options_of_the_trace_are_checked() {
+    let bench = Bench::new();
+    bench.qemu("");
+    refused(&bench.run(&["--trace", "--memory", "1G"]), "--memory must be that");
+    refused(&bench.run(&["--last", "5"]), "--last");
+    refused(&bench.run(&["--only", "nothing"]), "--only nothing: the scenario list does not have it");
+    refused(&bench.run(&["--only", "ids", "--bare-metal"]), "the bare-metal suite runs all its cases");
+    let trace = |words: &[&str]| ran(&runner().arg("trace").args(words).output().unwrap());
+    refused(&trace(&[]), "trace needs a report");
+    refused(&trace(&["/nowhere"]), "cannot read the trace /nowhere");
+    refused(&trace(&["/nowhere", "--last", "0"]), "--last 0: it is a number from 1");
+}
+
+#[test]
+fn the_named_scenarios_alone_are_expected() {
+    let bench = Bench::new();
+    let one: Vec<_> =
+        success().lines().filter(|line| !line.contains("version_neg")).map(str::to_owned).collect();
+    let one = one.join("\n").replace("1..2", "1..1").replace("ok 2 - ids", "ok 1 - ids");
+    bench.qemu(&bench.transcript(&format!("{one}\n")));
+    let ran = bench.run(&["--only", "ids"]);
+    assert_eq!(ran.verdict(), "passed: 1 scenarios, 5 assertions, 4 CPUs through pKVM", "{}", ran.stderr);
+    assert!(bench.report("report.html").contains("tantalum.scenarios=ids"));
+}

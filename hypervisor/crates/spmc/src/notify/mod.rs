@@ -17,7 +17,7 @@ mod table;
 
 use tantalum_ffa::notification::{
     BIND_PER_VCPU, DELAY_SCHEDULE_RECEIVER, GET_FROM_HYPERVISOR, GET_FROM_PARTITIONS, GET_FROM_SPM,
-    GET_FROM_VMS, RX_FULL, SET_PER_VCPU, vcpu_of_set,
+    GET_FROM_VMS, NotificationList, RX_FULL, SET_PER_VCPU, vcpu_of_set,
 };
 use tantalum_ffa::{Call, Status, Version, Width, answer};
 use tantalum_hal::Platform;
@@ -246,13 +246,35 @@ impl Spmc {
         Ok(answer::success32(pending.encode()))
     }
 
-    /// Lists who has notifications that were not reported before.
+    /// Lists who has notifications, or interrupts that it is to be scheduled for, that were not reported before.
     ///
     /// # Errors
     /// NOT_SUPPORTED to a partition, NO_DATA if there is nobody.
     fn notification_info_get(&self, caller: &Caller<'_>, width: Width) -> Result<CallRegisters, Status> {
         only_normal_world(caller)?;
-        Ok(self.notifications.lock().report(width)?.encode().encode())
+        let mut list = self.notifications.lock().report(width);
+        if !list.has_more() {
+            self.list_interrupted(&mut list);
+        }
+        if list.is_empty() { Err(Status::NoData) } else { Ok(list.encode().encode()) }
+    }
+
+    /// Adds the execution contexts to `list` for whose interrupts the schedule receiver interrupt was raised.
+    fn list_interrupted(&self, list: &mut NotificationList) {
+        for partition in self.live_partitions() {
+            for index in VcpuIndex::all().take(partition.manifest().context_count) {
+                let Some(interrupts) = partition.interrupts(index) else { continue };
+                let id = VcpuId { partition: partition.index(), index };
+                if !interrupts.is_unreported() || !self.is_scheduled_for_interrupts(partition, id) {
+                    continue;
+                }
+                if !list.push(partition.id(), &[index.as_u16()]) {
+                    list.set_more();
+                    return;
+                }
+                interrupts.report();
+            }
+        }
     }
 
     /// Makes the notification pending that says that there is a message in the RX buffer of `receiver`, and returns

@@ -9,7 +9,8 @@
 //! - What was donated to it stays its own, and what it has donated stays the receiver's.
 //! - Its buffers are no longer buffers.
 //!
-//! So a partition can begin a new life once [`Spmc::has_all_its_memory`] says that nobody has part of it.
+//! So a partition can begin a new life once [`Spmc::has_all_its_memory`] says that nobody has part of it, be it long
+//! after its end.
 
 use spin::MutexGuard;
 use tantalum_ffa::memory::{Handle, TransactionKind};

@@ -196,15 +196,14 @@ fn commit(ledger: &mut Ledger, handle: Handle, borrower: Party, grant: &Grant, f
     }
 }
 
-/// Tells whether every borrower knows all ranges of the memory that it has.
+/// Tells whether every borrower has the memory and knows all its ranges.
 fn is_told(ledger: &Ledger, handle: Handle) -> bool {
     ledger.share(handle).is_none_or(|share| {
         let all = share.ranges.len();
         share
             .borrowers
             .iter()
-            .filter_map(|borrower| borrower.retrieved)
-            .all(|retrieved| retrieved.told >= all)
+            .all(|borrower| borrower.retrieved.is_some_and(|retrieved| retrieved.told >= all))
     })
 }
 

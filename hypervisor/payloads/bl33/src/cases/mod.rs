@@ -10,6 +10,7 @@ mod notify;
 mod refused;
 mod run;
 mod services;
+pub(crate) mod soak;
 mod version;
 mod vm;
 
@@ -26,5 +27,6 @@ pub(crate) const ALL: &[&[Case]] = &[
     notify::CASES,
     vm::CASES,
     memory::CASES,
+    soak::CASES,
     refused::CASES,
 ];

@@ -250,9 +250,10 @@ fn message_to_partition(t: &Test) {
     for _ in 0..2 {
         t.succeeds(&SEND);
         t.refused(&SEND, Status::Busy);
-        t.lets_succeed(ECHO, [f::RX_RELEASE, 0, 0, 0]);
+        // What it has not been told of is not its own yet. It is told before it waits, and to wait is to release.
         t.lets_fail(ECHO, [f::RX_RELEASE, 0, 0, 0], Status::Denied);
     }
+    t.lets_fail(ECHO, [f::RX_RELEASE, 0, 0, 0], Status::Denied);
     t.lets_succeed(ECHO, [f::RXTX_UNMAP, 0, 0, 0]);
     t.refused(&SEND, Status::Denied);
     // That there was a message has been told; whether it still was news then is the SPMC's affair.

@@ -2,6 +2,8 @@
 
 use tantalum_types::CallRegisters;
 
+use super::cpus;
+
 /// Holds what the assembly loads before the call and stores after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(16))]
@@ -26,12 +28,15 @@ pub(crate) enum Leak {
 
 /// Makes a call. Also returns the first register among x18 to x30 and v0 to v31 that it has changed.
 pub(crate) fn smc(registers: &CallRegisters) -> (CallRegisters, Option<Leak>) {
+    // What one CPU has in its registers is not what another has.
+    let cpu = (cpus::current() as u64) << 32;
     let mut before = Frame { general: [0; 31], padding: 0, vector: [[0; 2]; 32] };
     for (number, register) in before.general.iter_mut().enumerate() {
-        *register = registers.0.get(number).copied().unwrap_or(0x5afe_0000_0000_0000 | number as u64);
+        *register = registers.0.get(number).copied().unwrap_or(0x5afe_0000_0000_0000 | cpu | number as u64);
     }
     for (number, register) in before.vector.iter_mut().enumerate() {
-        *register = [0xf0f0_0000_0000_0000 | number as u64, 0x0f0f_0000_0000_0000 | number as u64];
+        *register =
+            [0xf0f0_0000_0000_0000 | cpu | number as u64, 0x0f0f_0000_0000_0000 | cpu | number as u64];
     }
     let mut after = before;
     // SAFETY: the function has the frame for itself, and keeps to the procedure call standard. What the call

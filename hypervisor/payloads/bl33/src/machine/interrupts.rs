@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 use core::ptr::with_exposed_provenance_mut;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::cpus;
 
@@ -28,6 +28,9 @@ const SPURIOUS: u32 = 1020;
 
 /// Counts what arrived, by CPU and interrupt.
 static ARRIVED: [[AtomicU32; 32]; cpus::COUNT] = [const { [const { AtomicU32::new(0) }; 32] }; cpus::COUNT];
+
+/// Is after how many ticks the timer of EL2 fires again, by CPU; zero where it does not.
+static PERIODS: [AtomicU64; cpus::COUNT] = [const { AtomicU64::new(0) }; cpus::COUNT];
 
 fn write(address: usize, value: u32) {
     // SAFETY: all addresses are of the GIC's registers, mapped as device memory, and set up nobody's interrupts
@@ -63,7 +66,7 @@ pub(super) fn set_up(cpu: usize) {
     }
 }
 
-/// Takes the interrupts that are pending. Timers are one-shot: each is turned off when it has fired.
+/// Takes the interrupts that are pending. Each timer is turned off when it has fired, unless it is to fire again.
 pub(super) extern "C" fn arrived() {
     loop {
         let intid: u64;
@@ -77,8 +80,10 @@ pub(super) extern "C" fn arrived() {
             count.fetch_add(1, Ordering::AcqRel);
         }
         match number {
-            // SAFETY: the timer is ours.
-            TIMER_EL2 => unsafe { asm!("msr cnthp_ctl_el2, xzr", "isb", options(nostack)) },
+            TIMER_EL2 => match PERIODS[cpus::current()].load(Ordering::Acquire) {
+                0 => turn_off_el2_timer(),
+                period => fire_el2_timer(period),
+            },
             // SAFETY: the timer is ours.
             TIMER_EL1 => unsafe { asm!("msr cntp_ctl_el0, xzr", "isb", options(nostack)) },
             _ => {}
@@ -100,6 +105,23 @@ pub(crate) fn fire_el2_timer(ticks: u64) {
         asm!("msr cnthp_tval_el2, {}", "msr cnthp_ctl_el2, {}", "isb", in(reg) ticks, in(reg) 1_u64,
             options(nostack));
     }
+}
+
+/// Lets the physical timer of EL2 of this CPU fire, and again `ticks` after each time that it was seen.
+pub(crate) fn repeat_el2_timer(ticks: u64) {
+    PERIODS[cpus::current()].store(ticks, Ordering::Release);
+    fire_el2_timer(ticks);
+}
+
+/// Ends what [`repeat_el2_timer`] has begun.
+pub(crate) fn stop_el2_timer() {
+    PERIODS[cpus::current()].store(0, Ordering::Release);
+    turn_off_el2_timer();
+}
+
+fn turn_off_el2_timer() {
+    // SAFETY: the timer is ours.
+    unsafe { asm!("msr cnthp_ctl_el2, xzr", "isb", options(nostack)) };
 }
 
 /// Lets the physical timer of EL1 of this CPU fire once after `ticks`.

@@ -33,15 +33,16 @@ global_asm!(
 /// Goes on from the entry code on the boot CPU.
 extern "C" fn main(device_tree: usize) -> ! {
     interrupts::set_up(0);
-    let benchmarks = boot_argument(device_tree, b"bl33.benchmarks=").is_some_and(|wanted| wanted != 0);
-    crate::main(boot_argument(device_tree, b"bl33.version="), benchmarks);
+    let argument = |name: &[u8], radix| boot_argument(device_tree, name, radix);
+    let benchmarks = argument(b"bl33.benchmarks=", 10).is_some_and(|wanted| wanted != 0);
+    crate::main(argument(b"bl33.version=", 16), argument(b"bl33.soak=", 10), benchmarks);
     console::line(format_args!("bl33: power off"));
     power::system_off()
 }
 
-/// Finds the word `name` in the device tree, where the boot arguments are, and returns the hexadecimal number
-/// behind it.
-fn boot_argument(device_tree: usize, name: &[u8]) -> Option<u32> {
+/// Finds the word `name` in the device tree, where the boot arguments are, and returns the number behind it, which is
+/// written in the base `radix`.
+fn boot_argument(device_tree: usize, name: &[u8], radix: u32) -> Option<u32> {
     let size = {
         let header = with_exposed_provenance::<[u8; 8]>(device_tree);
         // SAFETY: TF-A puts the device tree where it says; its second word is its size.
@@ -52,8 +53,8 @@ fn boot_argument(device_tree: usize, name: &[u8]) -> Option<u32> {
     // SAFETY: as above, and nobody writes it any more.
     let tree = unsafe { core::slice::from_raw_parts(with_exposed_provenance::<u8>(device_tree), size) };
     let at = tree.windows(name.len()).position(|window| window == name)?;
-    let digits = tree[at + name.len()..].iter().map_while(|digit| char::from(*digit).to_digit(16));
-    Some(digits.fold(0, |number, digit| number << 4 | digit))
+    let digits = tree[at + name.len()..].iter().map_while(|digit| char::from(*digit).to_digit(radix));
+    Some(digits.fold(0_u32, |number, digit| number.wrapping_mul(radix).wrapping_add(digit)))
 }
 
 /// Reports an exception of which none is expected.
