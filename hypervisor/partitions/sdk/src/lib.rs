@@ -4,12 +4,10 @@
 //! The SDK has the rest: the entry points of all execution contexts, the translation that keeps code from being
 //! written and data from being executed, the boot information, the log, and the loop that waits for messages.
 //!
-//! ```ignore
-//! #![no_std]
-//! #![no_main]
-//!
+//! ```no_run
+//! // Its main.rs begins with #![no_std] and #![no_main].
 //! use tantalum_ffa::DirectMessage;
-//! use tantalum_sdk::{Boot, CallError, Partition, Spmc, println};
+//! use tantalum_sdk::{Boot, CallError, Partition, Spmc};
 //!
 //! struct Adder;
 //!
@@ -18,8 +16,7 @@
 //!
 //! impl Partition for Adder {
 //!     fn start(&self, spmc: &Spmc<'_>, boot: &Boot<'_>) -> Result<(), CallError> {
-//!         println!("I am {}, my manifest has {} bytes", spmc.id()?, boot.manifest.len());
-//!         Ok(())
+//!         spmc.log(format_args!("I am {}, my manifest has {} bytes\n", spmc.id()?, boot.manifest.len()))
 //!     }
 //!
 //!     fn message(&self, _spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
@@ -34,8 +31,11 @@
 //! 1. A folder beside `echo`: a crate `tantalum-NAME` with one binary `NAME` (`test = false`), the code above in
 //!    `src/main.rs`, and this in its `build.rs`, which passes the linker's arguments on:
 //!
-//!    ```ignore
-//!    println!("cargo::rustc-link-arg-bins=@{}", std::env::var("DEP_TANTALUM_PARTITION_ARGUMENTS")?);
+//!    ```no_run
+//!    fn main() -> Result<(), std::env::VarError> {
+//!        println!("cargo::rustc-link-arg-bins=@{}", std::env::var("DEP_TANTALUM_PARTITION_ARGUMENTS")?);
+//!        Ok(())
+//!    }
 //!    ```
 //! 2. The folder among the members of the workspace.
 //! 3. `manifest.dts` in the folder: which messages it takes, what becomes of interrupts while it runs. The SDK
