@@ -10,6 +10,7 @@
 #include <linux/of_irq.h>
 #include <linux/percpu.h>
 #include <linux/smp.h>
+#include <linux/workqueue.h>
 
 #include "harness.h"
 #include "notify.h"
@@ -181,6 +182,21 @@ struct local {
 
 #define HOST_BIT	5
 
+static long do_nothing(void *unused)
+{
+	return 0;
+}
+
+/*
+ * The driver has one piece of work for all CPUs, and the kernel queues work that
+ * still runs where it runs. So it has to be over before another CPU's turn: what
+ * is queued behind it on this CPU is done after it.
+ */
+static void wait_for_driver(void)
+{
+	work_on_cpu(smp_processor_id(), do_nothing, NULL);
+}
+
 /* echo's context on this CPU signals; the driver is interrupted on this CPU. */
 static void signal_from_here(void *argument)
 {
@@ -198,6 +214,7 @@ static void signal_from_here(void *argument)
 	expect_eq(local->seen.cpu, cpu,
 		  "CPU of the schedule receiver interrupt, flags %u",
 		  local->flags);
+	wait_for_driver();
 	expect_eq(atomic_read(&local->seen.calls), 1,
 		  "callbacks for a notification on CPU %d", cpu);
 }
