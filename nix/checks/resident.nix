@@ -1,16 +1,18 @@
 # The partition that makes the calls of a large one of the field boots on every CPU, beside an echo: on four CPUs and
-# on eight. What it calls at run time is for the normal world to ask; here is what it does by itself.
+# on eight. What it calls at run time is for the normal world to ask: the bare-metal suite does, on eight CPUs.
 { lib, sysroots, packages, cases, ... }:
 
 let
+  inherit (packages) runner bl33-image;
   imageOf = import ../partitions-image.nix { inherit packages; };
+  table = ../../tfa/resident.nix;
 
-  part = cpus: lib.build {
+  boot = cpus: lib.build {
     name = "resident-${toString cpus}-cpus";
     sysroot = sysroots.qemu;
     inherit cases;
     cpus = toString cpus;
-    image = (imageOf { table = ../../tfa/resident.nix; inherit cpus; }).image;
+    image = (imageOf { inherit table cpus; }).image;
     script = ''
       . "$cases"
       consoles="$out/resident-$cpus-cpus"
@@ -49,5 +51,19 @@ let
       suite_end
     '';
   };
+
+  run = lib.build {
+    name = "resident-calls";
+    sysroot = sysroots.qemu;
+    inherit runner;
+    image = bl33-image.override { inherit (imageOf { inherit table; cpus = 8; }) firmware; };
+    expect = ../../tests/scenarios/resident.txt;
+    script = ''
+      mkdir -p "$out/resident-calls"
+      "$runner/bin/runner" run --bare-metal --cpus 8 --image "$image" --expect "$expect" --accel icount \
+        --append "bl33.version=10001 bl33.resident=1" --name resident-calls --out "$out/resident-calls" || true
+      mv "$out/resident-calls/junit.xml" "$out/junit.xml"
+    '';
+  };
 in
-map part [ 4 8 ]
+map boot [ 4 8 ] ++ [ run ]

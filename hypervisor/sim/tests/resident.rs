@@ -178,6 +178,10 @@ impl Partition for Field {
         self.resident.boot(spmc)
     }
 
+    fn secondary(&self, _: &Spmc<'_>) {
+        self.resident.secondary();
+    }
+
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
         self.resident.answer(spmc, &self.uart, request)
     }
@@ -194,6 +198,8 @@ fn run(field: &Field, way: &Way, first: bool) {
     if first {
         field.start(&spmc, &Boot { manifest: &[] }).unwrap();
         spmc.register_secondary_entry(way.base + 0x4000).unwrap();
+    } else {
+        field.secondary(&spmc);
     }
     let Err(error) = serve(field, &spmc);
     panic!("{error}");
@@ -274,6 +280,7 @@ fn boots_on_every_processing_element() {
             assert_eq!(ask(&sim, cpu, [1, 2, 3, 4, cpu as u64]), [1, 2, 3, 4, cpu as u64]);
             assert_eq!(ask(&sim, cpu, [command::STATE, 0, 0, 0, 0]), [0, 0x8000_8001, 0x1_0002, 0, 0]);
         }
+        assert_eq!(ask(&sim, 0, [command::STARTS, 0, 0, 0, 0]), [0, cpus as u64 - 1, 0, 0, 0]);
     }
 }
 

@@ -34,6 +34,8 @@ pub mod command {
     /// Asks about the interrupt that was handled last: w4 its number, w5 is 0 or the error code of the notification, w6
     /// what DEACTIVATE answered.
     pub const LAST_INTERRUPT: u64 = 0x5441_0506;
+    /// Asks how often an execution context other than the first has begun, w4.
+    pub const STARTS: u64 = 0x5441_0507;
 }
 
 /// Bits of what was refused at boot.
@@ -106,6 +108,7 @@ pub struct Resident {
     last: AtomicU32,
     last_notification: AtomicU32,
     last_deactivation: AtomicU32,
+    starts: AtomicU32,
 }
 
 impl Resident {
@@ -124,6 +127,7 @@ impl Resident {
             last: AtomicU32::new(0),
             last_notification: AtomicU32::new(0),
             last_deactivation: AtomicU32::new(0),
+            starts: AtomicU32::new(0),
         }
     }
 
@@ -154,6 +158,11 @@ impl Resident {
         }
         self.refused.store(refused, Ordering::Relaxed);
         hvc.log(format_args!("{:#06x} booted, refused {refused:#x}\n", self.id.load(Ordering::Relaxed)))
+    }
+
+    /// Counts that an execution context other than the first begins.
+    pub fn secondary(&self) {
+        self.starts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Answers a direct request.
@@ -193,6 +202,7 @@ impl Resident {
                 self.last_deactivation.load(Ordering::Relaxed).into(),
                 0,
             ],
+            command::STARTS => [result::OK, self.starts.load(Ordering::Relaxed).into(), 0, 0, 0],
             _ => request.payload,
         }
     }

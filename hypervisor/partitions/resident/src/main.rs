@@ -60,6 +60,10 @@ impl Partition for Field {
         self.resident.boot(&hvc())
     }
 
+    fn secondary(&self, _: &Spmc<'_>) {
+        self.resident.secondary();
+    }
+
     fn message(&self, _: &Spmc<'_>, request: &DirectMessage) -> [u64; 5] {
         self.resident.answer(&hvc(), &Pl011, request)
     }

@@ -256,6 +256,7 @@ extern "C" fn main(boot_info: usize) -> ! {
 
 /// Goes on from the entry code on the other execution contexts.
 extern "C" fn secondary_main() -> ! {
+    TANTALUM_PARTITION.secondary(&spmc());
     run()
 }
 

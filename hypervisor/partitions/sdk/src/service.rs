@@ -49,6 +49,12 @@ pub trait Partition: Sync {
         Ok(())
     }
 
+    /// Takes note that an execution context other than the first begins: at boot, and again when its processing element
+    /// was off. Called on it, before anything else.
+    fn secondary(&self, spmc: &Spmc<'_>) {
+        let _ = spmc;
+    }
+
     /// Answers a direct request: returns x3 to x7 of the response.
     fn message(&self, spmc: &Spmc<'_>, request: &DirectMessage) -> [u64; 5];
 

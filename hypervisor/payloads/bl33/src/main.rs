@@ -11,6 +11,7 @@
 //! With `bl33.soak=` and a decimal number there is one case only: so many messages from several CPUs at once, while
 //! interrupts of both worlds come.
 //! With `bl33.benchmarks=1` the cases are those of `benchmarks` instead: how many instructions a call takes.
+//! With `bl33.resident=1` they are those about the partition "resident", which is in an image of its own.
 
 #![no_std]
 #![no_main]
@@ -50,6 +51,8 @@ enum Job {
     },
     /// The benchmarks.
     Benchmarks,
+    /// The cases about the partition "resident".
+    Resident,
 }
 
 /// Does `job`. `version` is what the command line asks for.
@@ -73,6 +76,7 @@ fn main(version: Option<u32>, job: &Job) {
             &[cases::soak::LONG]
         }
         Job::Benchmarks => &[benchmarks::CASES],
+        Job::Resident => &[cases::resident::CASES],
     };
     let count = cases.iter().map(|cases| cases.len()).sum::<usize>();
     line(format_args!("1..{count}"));

@@ -8,6 +8,7 @@ mod mailbox;
 mod memory;
 mod notify;
 mod refused;
+pub(crate) mod resident;
 mod run;
 mod services;
 pub(crate) mod soak;

@@ -36,10 +36,12 @@ global_asm!(
 extern "C" fn main(device_tree: usize) -> ! {
     interrupts::set_up(0);
     let argument = |name: &[u8], radix| boot_argument(device_tree, name, radix);
-    let job = match (argument(b"bl33.soak=", 10), argument(b"bl33.benchmarks=", 10)) {
-        (Some(count), _) => Job::Soak { count },
-        (None, Some(1..)) => Job::Benchmarks,
-        (None, Some(0) | None) => Job::Suite,
+    let asked = |name| argument(name, 10).is_some_and(|number| number != 0);
+    let job = match argument(b"bl33.soak=", 10) {
+        Some(count) => Job::Soak { count },
+        None if asked(b"bl33.benchmarks=") => Job::Benchmarks,
+        None if asked(b"bl33.resident=") => Job::Resident,
+        None => Job::Suite,
     };
     crate::main(argument(b"bl33.version=", 16), &job);
     console::line(format_args!("bl33: power off"));
