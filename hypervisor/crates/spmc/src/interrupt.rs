@@ -473,7 +473,7 @@ impl Spmc {
             .is_none_or(|state| matches!(state, State::Off | State::Aborted));
         match partition.interrupts(target.index) {
             Some(interrupts) if !off => {
-                interrupts.pend_physical(slot);
+                interrupts.pend(slot);
                 self.wake(cpu, target, platform);
                 true
             }

@@ -130,8 +130,11 @@ pub(crate) struct ContextInterrupts {
     enabled: AtomicU64,
     /// Those that are signalled by virtual FIQ; the others are by virtual IRQ.
     fiq: AtomicU64,
-    /// Physical ones that have been taken from the interrupt controller and not been ended.
-    active: AtomicU64,
+    /// Physical ones that the execution context has got and not ended. Nobody else adds one.
+    ///
+    /// Each physical one that has been taken from the interrupt controller is in one of two words, so that there is no
+    /// moment at which one that comes in looks as if it had been handled: first pending, then here, until it is ended.
+    got: AtomicU64,
     /// Pending ones of which the normal world's scheduler has been told.
     reported: AtomicU64,
     /// The number of the processing element on which the execution context was entered last.
@@ -154,7 +157,7 @@ impl ContextInterrupts {
             pending: AtomicU64::new(0),
             enabled: AtomicU64::new(0),
             fiq: AtomicU64::new(0),
-            active: AtomicU64::new(0),
+            got: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             cpu: AtomicU8::new(0),
             turn: AtomicU8::new(0),
@@ -163,9 +166,11 @@ impl ContextInterrupts {
 
     /// Forgets everything except which physical interrupts are to be ended.
     pub(crate) fn reset(&self) {
-        for word in [&self.pending, &self.enabled, &self.fiq, &self.reported] {
+        for word in [&self.enabled, &self.fiq, &self.reported] {
             word.store(0, Ordering::Relaxed);
         }
+        let forgotten = self.pending.swap(0, Ordering::Relaxed);
+        self.got.fetch_or(forgotten & PHYSICAL, Ordering::Relaxed);
         self.turn.store(0, Ordering::Relaxed);
     }
 
@@ -191,12 +196,6 @@ impl ContextInterrupts {
         self.pending.fetch_or(slot.bit(), Ordering::SeqCst);
     }
 
-    /// Makes a physical interrupt pending that has been taken from the interrupt controller.
-    pub(crate) fn pend_physical(&self, slot: Slot) {
-        self.active.fetch_or(slot.bit(), Ordering::Relaxed);
-        self.pend(slot);
-    }
-
     /// Takes back an interrupt whose cause has gone.
     pub(crate) fn retract(&self, slot: Slot) {
         self.pending.fetch_and(!slot.bit(), Ordering::Relaxed);
@@ -209,6 +208,7 @@ impl ContextInterrupts {
             let slot = first(self.signalled())?;
             if self.pending.fetch_and(!slot.bit(), Ordering::Acquire) & slot.bit() != 0 {
                 self.turn.fetch_or(GOT, Ordering::Relaxed);
+                self.got.fetch_or(slot.bit() & PHYSICAL, Ordering::Relaxed);
                 return owned.intid(slot);
             }
         }
@@ -310,7 +310,7 @@ impl ContextInterrupts {
     /// Tells whether the turn can end without a look at interrupts: none is pending and none is to be ended.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) | self.active.load(Ordering::Relaxed) == 0
+        self.pending.load(Ordering::Relaxed) | self.got.load(Ordering::Relaxed) == 0
     }
 
     /// Says whether interrupts of the normal world stop the execution context in this turn.
@@ -322,28 +322,23 @@ impl ContextInterrupts {
         }
     }
 
-    /// Notes the end of a physical interrupt, and says whether it had been taken and not been ended.
+    /// Notes the end of a physical interrupt, and says whether the execution context had got it and not ended it.
     pub(crate) fn end(&self, slot: Slot) -> bool {
-        self.active.fetch_and(!slot.bit(), Ordering::Relaxed) & slot.bit() & PHYSICAL != 0
+        self.got.fetch_and(!slot.bit(), Ordering::Relaxed) & slot.bit() != 0
     }
 
     /// Yields the physical interrupts that the execution context has got and has not ended, and notes their end.
     pub(crate) fn end_handled<'a>(&'a self, owned: &'a OwnedInterrupts) -> impl Iterator<Item = u32> + 'a {
-        let mut handled = match self.active.load(Ordering::Relaxed) {
-            0 => 0,
-            active => active & !self.pending.load(Ordering::Relaxed),
-        };
-        self.active.fetch_and(!handled, Ordering::Relaxed);
-        core::iter::from_fn(move || {
-            let slot = first(handled)?;
-            handled &= !slot.bit();
-            owned.intid(slot)
-        })
+        let handled = self.got.swap(0, Ordering::Relaxed);
+        core::iter::successors(Some(handled), |left| Some(left & left.wrapping_sub(1)))
+            .map_while(first)
+            .filter_map(|slot| owned.intid(slot))
     }
 
     /// Yields every physical interrupt that has been taken and not been ended, and notes the end of all.
     pub(crate) fn end_all<'a>(&'a self, owned: &'a OwnedInterrupts) -> impl Iterator<Item = u32> + 'a {
-        self.pending.fetch_and(!PHYSICAL, Ordering::Relaxed);
+        let forgotten = self.pending.fetch_and(!PHYSICAL, Ordering::Relaxed);
+        self.got.fetch_or(forgotten & PHYSICAL, Ordering::Relaxed);
         self.end_handled(owned)
     }
 
@@ -490,9 +485,10 @@ mod tests {
         assert!(interrupts.is_quiet());
         for intid in [40, 41] {
             interrupts.enable(slot(intid), Line::Irq);
-            interrupts.pend_physical(slot(intid));
+            interrupts.pend(slot(intid));
         }
         assert!(!interrupts.end(slot(24)));
+        assert!(!interrupts.end(slot(40)), "it was not got");
         assert_eq!(interrupts.end_handled(&owned).count(), 0, "none was got");
         assert_eq!(interrupts.take(&owned), Some(41));
         assert!(interrupts.end_handled(&owned).eq([41]));
@@ -506,7 +502,7 @@ mod tests {
         interrupts.pend(slot(3));
         assert!(!interrupts.end(slot(3)));
 
-        interrupts.pend_physical(slot(40));
+        interrupts.pend(slot(40));
         interrupts.reset();
         assert!(interrupts.end_all(&owned).eq([40]), "a new life does not forget what is to be ended");
         assert_eq!(interrupts.end_all(&owned).count(), 0);
