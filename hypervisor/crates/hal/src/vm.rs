@@ -222,7 +222,7 @@ pub struct Translation {
     pub vmid: VmId,
 }
 
-/// Holds one virtual interrupt of the virtual CPU interface (ICH_LR<n>_EL2).
+/// Holds one virtual interrupt of the virtual CPU interface (`ICH_LR<n>_EL2`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListRegister {
     /// The number that the virtual CPU sees.
@@ -291,7 +291,7 @@ pub trait VirtualInterface {
     /// Replaces ICH_VMCR_EL2.
     fn set_machine_control(&self, value: u32);
 
-    /// Returns ICH_AP0R<n>_EL2 and ICH_AP1R<n>_EL2, of each the first four; what there is not is zero.
+    /// Returns `ICH_AP0R<n>_EL2` and `ICH_AP1R<n>_EL2`, of each the first four; what there is not is zero.
     fn active_priorities(&self) -> [[u32; 4]; 2];
 
     /// Replaces them.
