@@ -63,6 +63,8 @@ pub enum Direction {
 pub struct Access {
     /// The first byte.
     pub address: Ipa,
+    /// The virtual address of it (FAR_EL2).
+    pub virtual_address: u64,
     /// How many bytes: 1, 2, 4 or 8.
     pub size: u8,
     /// Which way.
@@ -150,6 +152,9 @@ pub enum Action {
         entry: Entry,
         /// What memory it sees.
         translation: Translation,
+        /// Whether nobody else waits for the processing element: then WFI may wait in place, and [`Event::Wait`] need
+        /// not come. An interrupt, physical or virtual, ends the wait in either case.
+        alone: bool,
     },
     /// Wait until an interrupt is pending, and come back with [`Event::Interrupt`].
     Idle,
