@@ -21,17 +21,17 @@ use crate::fault::halt;
 use crate::pe::Unsupported;
 use crate::{cache, sysreg};
 
-/// HCR_EL2. Nothing of it has an effect on EL2 itself but the routing of interrupts, which are masked there, so it stays
-/// as it is.
+/// HCR_EL2 while WFI waits in place. Nothing of it has an effect on EL2 itself but the routing of interrupts, which are
+/// masked there, so it stays as it is while the hypervisor runs.
 const HCR: u64 = {
     let stage_2 = 1 /* VM */ | 1 << 1 /* SWIO */;
     let interrupts_to_el2 = 1 << 3 /* FMO */ | 1 << 4 /* IMO */ | 1 << 5 /* AMO */;
     // Virtual CPUs of one virtual machine may share a processing element, so what one does for it holds for all.
     let broadcast = 1 << 9 /* FB */ | 1 << 10 /* BSU: inner shareable */;
-    // WFI; identification registers; SMC; implementation-defined registers; ACTLR_EL1; cache maintenance by set and way;
+    // Identification registers; SMC; implementation-defined registers; ACTLR_EL1; cache maintenance by set and way;
     // LORegions; error records.
-    let traps = 1 << 13 /* TWI */ | 1 << 18 /* TID3 */ | 1 << 19 /* TSC */ | 1 << 20 /* TIDCP */
-        | 1 << 21 /* TACR */ | 1 << 22 /* TSW */ | 1 << 35 /* TLOR */ | 1 << 36 /* TERR */;
+    let traps = 1 << 18 /* TID3 */ | 1 << 19 /* TSC */ | 1 << 20 /* TIDCP */ | 1 << 21 /* TACR */
+        | 1 << 22 /* TSW */ | 1 << 35 /* TLOR */ | 1 << 36 /* TERR */;
     let external_aborts_to_el2 = 1 << 37; // TEA
     let aarch64 = 1 << 31; // RW
     let pointer_authentication = 1 << 40 /* APK */ | 1 << 41 /* API */;
@@ -43,6 +43,9 @@ const HCR: u64 = {
         | aarch64
         | pointer_authentication
 };
+
+/// HCR_EL2 while WFI traps.
+const HCR_TRAP_WAIT: u64 = HCR | 1 << 13; // TWI
 
 /// HCRX_EL2: the memory copy instructions are there.
 const HCRX: u64 = 1 << 11; // MSCEn
@@ -74,6 +77,8 @@ pub struct VmElement {
     loaded: Option<&'static Slot>,
     /// Whether the floating-point registers are those of the virtual CPU that is loaded. Else they are trapped.
     has_fp: bool,
+    /// Whether WFI traps.
+    traps_wait: bool,
     translation: Option<Translation>,
     /// Which virtual CPU of each virtual machine ran here last.
     last: [Option<VcpuIndex>; MAX_VMS],
@@ -106,7 +111,7 @@ impl VmElement {
         };
         // SAFETY: these registers configure the execution of EL1 and EL0, which does not run yet.
         unsafe {
-            HCR_EL2.set(HCR);
+            HCR_EL2.set(HCR_TRAP_WAIT);
             if field(mmfr1, 40) != 0 {
                 sysreg::write!("s3_4_c1_c2_2", HCRX);
             }
@@ -131,14 +136,24 @@ impl VmElement {
         timer::set(None);
         timer::stop_virtual();
         interface::start();
-        Ok(Self { index, loaded: None, has_fp: false, translation: None, last: [None; MAX_VMS] })
+        Ok(Self {
+            index,
+            loaded: None,
+            has_fp: false,
+            traps_wait: true,
+            translation: None,
+            last: [None; MAX_VMS],
+        })
     }
 
     /// Carries out an action and returns what the processing element came back with.
     #[inline(always)]
     pub fn perform(&mut self, action: &Action) -> Event {
         match action {
-            Action::Run { vcpu, entry, translation } => self.run(*vcpu, entry, translation),
+            Action::Run { vcpu, entry, translation, alone } => {
+                self.trap_wait(!alone);
+                self.run(*vcpu, entry, translation)
+            }
             Action::Idle => {
                 // An interrupt ends it although it is masked.
                 dsb(SY);
@@ -148,6 +163,15 @@ impl VmElement {
             Action::PowerOff => firmware::system_off(),
             Action::Reset => firmware::system_reset(),
             Action::Halt => halt(),
+        }
+    }
+
+    /// Sets whether WFI traps.
+    #[inline]
+    fn trap_wait(&mut self, trap: bool) {
+        if trap != self.traps_wait {
+            HCR_EL2.set(if trap { HCR_TRAP_WAIT } else { HCR });
+            self.traps_wait = trap;
         }
     }
 
@@ -324,6 +348,7 @@ fn data_abort(abort: DataAbort, context: &mut Context) -> Option<Event> {
     context.skip_instruction(transfer.instruction_size);
     Some(Event::Access(Access {
         address: Ipa::non_secure(page | virtual_address & 0xfff),
+        virtual_address,
         size: transfer.size,
         direction,
         sign_extend: transfer.sign_extend,
