@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`vgic`] | the interrupt controller of a virtual machine: distributor, redistributors, list registers |
 //! | [`devices`] | emulated devices without queues: the serial port and the clock |
+//! | [`ffa`] | FF-A calls of virtual machines, relayed to the SPMC |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,4 +16,5 @@
 extern crate std;
 
 pub mod devices;
+pub mod ffa;
 pub mod vgic;
