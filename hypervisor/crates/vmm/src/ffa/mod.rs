@@ -35,7 +35,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use spin::Mutex;
 use tantalum_ffa::feature::SCHEDULE_RECEIVER_INTERRUPT;
-use tantalum_ffa::{Call, PartitionInfo, Status, Uuid, Version, Width, answer};
+use tantalum_ffa::{Call, DecodeError, PartitionInfo, Status, Uuid, Version, Width, answer};
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, Ipa, MAX_VMS, VcpuIndex, VmIndex};
 
 use below::{ask, command};
@@ -226,8 +226,7 @@ impl Relay {
         }
         let served = match Call::decode(registers) {
             Ok(Call::Version { requested }) => return answer::version(self.version(caller.vm, requested)),
-            Ok(call) => self.serve(caller, &call, registers, below, memory),
-            Err(error) => Err(error.status()),
+            decoded => self.serve(caller, decoded, registers, below, memory),
         };
         served.unwrap_or_else(answer::error)
     }
@@ -247,7 +246,7 @@ impl Relay {
     fn serve(
         &self,
         caller: Caller,
-        call: &Call,
+        decoded: Result<Call, DecodeError>,
         registers: &CallRegisters,
         below: &impl Below,
         memory: &impl GuestMemory,
@@ -257,6 +256,7 @@ impl Relay {
         if !features::is_offered(registers, version) {
             return Err(Status::NotSupported);
         }
+        let call = &decoded?;
         match call {
             Call::DirectRequest(_) | Call::Run { .. } => {
                 // Others of the virtual machine's virtual CPUs make their calls meanwhile.
