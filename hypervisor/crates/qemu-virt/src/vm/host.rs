@@ -5,11 +5,11 @@ use core::ptr::with_exposed_provenance;
 use tantalum_aarch64::tables::TablePool;
 use tantalum_aarch64::vm::{firmware, interface, random, timer};
 use tantalum_aarch64::{cache, layout as image, memory, smc, tlb};
-use tantalum_hal::vm::{Host, ListRegister, VirtualInterface};
+use tantalum_hal::vm::{Disk, DiskEnd, DiskRequest, Host, ListRegister, VirtualInterface};
 use tantalum_hal::{AccessError, CodeMemory, InterruptSetting, PhysicalMemory, TableMemory, Tlb, VmId};
 use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, Ipa, Pa, PageRange};
 
-use super::{console, interrupts, layout};
+use super::{console, disk, interrupts, layout};
 
 /// Is the board, with `TABLES` pages for the translation tables of virtual machines.
 pub struct VmHost<const TABLES: usize> {
@@ -29,6 +29,7 @@ impl<const TABLES: usize> VmHost<TABLES> {
     pub unsafe fn start(&self) {
         // SAFETY: passed on to our caller.
         unsafe { interrupts::start() };
+        disk::start();
     }
 
     /// Takes the interrupts of this processing element, which is `cpu`, into use, each time it has been turned on.
@@ -232,6 +233,18 @@ impl<const TABLES: usize> Host for VmHost<TABLES> {
 
     fn random(&self) -> Option<u64> {
         random::number()
+    }
+
+    fn disk(&self, disk: usize) -> Option<Disk> {
+        disk::with(disk, |disk| disk.describe())
+    }
+
+    fn start_disk(&self, disk: usize, request: &DiskRequest<'_>) -> bool {
+        disk::with(disk, |disk| disk.submit(request)).unwrap_or(false)
+    }
+
+    fn finish_disk(&self, disk: usize) -> Option<DiskEnd> {
+        disk::with(disk, |disk| disk.finish()).flatten()
     }
 }
 

@@ -12,8 +12,14 @@ const GIC: Range<u64> = 0x0800_0000..0x0840_0000;
 /// The serial port, the clock and what lies beside them.
 const PERIPHERALS: Range<u64> = 0x0900_0000..0x0920_0000;
 
-/// The slots of virtio devices.
+/// The slots of virtio devices, and what lies beside them.
 const VIRTIO: Range<u64> = 0x0a00_0000..0x0a20_0000;
+pub(super) const VIRTIO_BASE: usize = 0x0a00_0000;
+pub(super) const VIRTIO_STRIDE: usize = 0x200;
+pub(super) const VIRTIO_SLOTS: usize = 32;
+
+/// The interrupt of the first slot: SPI 16.
+pub(super) const VIRTIO_INTID: u32 = 48;
 
 /// The PL011.
 pub(super) const UART: usize = 0x0900_0000;

@@ -3,6 +3,7 @@
 //! It is entered by QEMU itself (`-machine virt,gic-version=3,virtualization=on -kernel`), or by TF-A as BL33.
 
 mod console;
+mod disk;
 mod host;
 mod interrupts;
 mod layout;
