@@ -10,4 +10,4 @@ mod layout;
 
 pub use console::{start as start_console, write_panic};
 pub use host::VmHost;
-pub use layout::{regions, vm_manifest};
+pub use layout::{MEMORY, machine_tree, regions, vm_manifest};
