@@ -8,7 +8,7 @@ use tantalum_ffa::{Call, Status, Width};
 use tantalum_hal::{AccessError, PhysicalMemory};
 use tantalum_sim::Sim;
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, Ipa, Pa, PageRange, VcpuIndex, VmIndex};
-use tantalum_vmm::ffa::{Below, Buffers, Caller, GuestMemory, PageState, Relay, endpoint_of};
+use tantalum_vmm::ffa::{Below, Buffers, Caller, PageState, Relay, VmMemory, endpoint_of};
 
 use crate::bench::{Bench, PAGE, RX, TX, begin, encode, offer};
 
@@ -46,7 +46,7 @@ pub struct Memory {
     pub room: Mutex<Option<u64>>,
 }
 
-impl GuestMemory for Memory {
+impl VmMemory for Memory {
     fn physical(&self, vm: VmIndex, pages: &PageRange<Ipa>) -> Option<PageRange<Pa>> {
         let ram = PageRange::new(Ipa::non_secure(RAM), RAM_PAGES).unwrap();
         let start = physical(vm.get(), pages.start().raw().max(RAM));

@@ -18,7 +18,7 @@ impl<H: Host> Below for H {
 }
 
 /// Knows the memory of virtual machines, and takes pages from them and gives them back.
-pub trait GuestMemory {
+pub trait VmMemory {
     /// Returns the physical pages behind `pages`, in one piece; `None` unless all of them are the RAM of `vm`, whether or
     /// not they were taken from it.
     fn physical(&self, vm: VmIndex, pages: &PageRange<Ipa>) -> Option<PageRange<Pa>>;

@@ -5,7 +5,7 @@ use tantalum_ffa::{
 };
 use tantalum_types::{CallRegisters, EndpointId, Ipa, PAGE_SIZE, PageRange};
 
-use super::below::{Below, Buffers, GuestMemory, ask, command, permitted, read, valid, write};
+use super::below::{Below, Buffers, VmMemory, ask, command, permitted, read, valid, write};
 use super::{Caller, Relay, Vm, VmBuffers};
 
 /// Bounds the pages of a buffer, as the SPMC does.
@@ -42,7 +42,7 @@ impl Relay {
         vm: &mut Vm,
         call: &Call,
         below: &impl Below,
-        memory: &impl GuestMemory,
+        memory: &impl VmMemory,
     ) -> Result<CallRegisters, Status> {
         let id = caller.id();
         match *call {
@@ -86,7 +86,7 @@ impl Relay {
         [tx, rx]: [u64; 2],
         page_count: u32,
         below: &impl Below,
-        memory: &impl GuestMemory,
+        memory: &impl VmMemory,
     ) -> Result<(), Status> {
         valid((1..=MAX_BUFFER_PAGES).contains(&page_count))?;
         let pages = |address| {

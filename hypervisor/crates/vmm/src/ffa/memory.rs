@@ -9,7 +9,7 @@ use tantalum_ffa::memory::{Constituent, Handle, Layout, Transaction, Transaction
 use tantalum_ffa::{Call, MemoryTransaction, Status, Width, answer};
 use tantalum_types::{CallRegisters, EndpointId, Ipa, PageRange, VmIndex};
 
-use super::below::{Below, Buffers, GuestMemory, command, permitted, read, valid, write};
+use super::below::{Below, Buffers, VmMemory, command, permitted, read, valid, write};
 use super::ledger::{Arriving, Ledger, MAX_RANGES, Share, Slot};
 use super::{Caller, Relay, Vm, endpoint_of};
 
@@ -42,7 +42,7 @@ impl Relay {
         vm: &mut Vm,
         call: &Call,
         below: &impl Below,
-        memory: &impl GuestMemory,
+        memory: &impl VmMemory,
     ) -> Result<CallRegisters, Status> {
         if let Call::MemReclaim { handle, flags } = *call {
             return reclaim(caller.vm, &mut vm.ledger, Handle::new(handle), flags, below, memory);
@@ -71,7 +71,7 @@ impl Relay {
     }
 }
 
-impl<B: Below, M: GuestMemory> Step<'_, B, M> {
+impl<B: Below, M: VmMemory> Step<'_, B, M> {
     /// Begins a transaction with the first fragment of its descriptor.
     ///
     /// # Errors
@@ -240,7 +240,7 @@ fn reclaim(
     handle: Handle,
     flags: u32,
     below: &impl Below,
-    memory: &impl GuestMemory,
+    memory: &impl VmMemory,
 ) -> Result<CallRegisters, Status> {
     let slot = ledger.find(handle).ok_or(Status::InvalidParameters)?;
     let share = *ledger.share(slot).ok_or(Status::InvalidParameters)?;
@@ -259,7 +259,7 @@ fn reclaim(
 }
 
 /// Ends a transaction that the SPMC has ended: everything is its owner's again.
-fn give_back(vm: VmIndex, ledger: &mut Ledger, slot: Slot, memory: &impl GuestMemory) {
+fn give_back(vm: VmIndex, ledger: &mut Ledger, slot: Slot, memory: &impl VmMemory) {
     if ledger.share(slot).is_some_and(Share::is_taken) {
         for pages in ledger.pages(slot) {
             memory.give_back(vm, &pages);
@@ -269,7 +269,7 @@ fn give_back(vm: VmIndex, ledger: &mut Ledger, slot: Slot, memory: &impl GuestMe
 }
 
 /// Takes everything back that partitions do not have any more.
-pub(super) fn take_all_back(vm: VmIndex, ledger: &mut Ledger, below: &impl Below, memory: &impl GuestMemory) {
+pub(super) fn take_all_back(vm: VmIndex, ledger: &mut Ledger, below: &impl Below, memory: &impl VmMemory) {
     for slot in ledger.slots() {
         if let Some(share) = ledger.share(slot).copied() {
             let _ = reclaim(vm, ledger, share.handle, 0, below, memory);

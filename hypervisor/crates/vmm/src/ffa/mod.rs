@@ -43,7 +43,7 @@ use features::Negotiation;
 use ledger::Ledger;
 use turns::{Partition, Turns};
 
-pub use below::{Below, Buffers, GuestMemory};
+pub use below::{Below, Buffers, VmMemory};
 pub use features::{NOTIFICATION_INTERRUPT, RELAY_VERSION};
 pub use ledger::{MAX_RANGES, MAX_SHARES, PageState};
 pub use notify::Scheduled;
@@ -189,7 +189,7 @@ impl Relay {
 
     /// Ends a virtual machine, of which no virtual CPU runs, and says whether all its memory is its own again: what a
     /// partition has not relinquished, or was donated, is not.
-    pub fn stop(&self, vm: VmIndex, below: &impl Below, memory: &impl GuestMemory) -> bool {
+    pub fn stop(&self, vm: VmIndex, below: &impl Below, memory: &impl VmMemory) -> bool {
         let Some(state) = self.vm(vm).filter(|_| self.is_there()) else { return true };
         let mut state = state.lock();
         self.turns.lock().abandon(vm);
@@ -219,7 +219,7 @@ impl Relay {
         caller: Caller,
         registers: &CallRegisters,
         below: &impl Below,
-        memory: &impl GuestMemory,
+        memory: &impl VmMemory,
     ) -> CallRegisters {
         if !self.is_there() {
             return answer::unknown_function();
@@ -249,7 +249,7 @@ impl Relay {
         decoded: Result<Call, DecodeError>,
         registers: &CallRegisters,
         below: &impl Below,
-        memory: &impl GuestMemory,
+        memory: &impl VmMemory,
     ) -> Result<CallRegisters, Status> {
         let mut vm = self.vm(caller.vm).ok_or(Status::NotSupported)?.lock();
         let version = vm.negotiation.freeze();
