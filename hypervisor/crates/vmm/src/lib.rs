@@ -13,7 +13,7 @@
 //! | [`load`], [`image`], [`device_tree`], [`fdt`], [`memory`] | what a virtual machine finds in its memory |
 //! | [`vgic`] | the interrupt controller of a virtual machine: distributor, redistributors, list registers |
 //! | [`devices`] | emulated devices without queues: the serial port and the clock |
-//! | [`ffa`] | FF-A calls of virtual machines, relayed to the SPMC |
+//! | [`ffa`], `partitions` | FF-A calls of virtual machines, relayed to the SPMC |
 //!
 //! # Locks
 //!
@@ -28,6 +28,7 @@
 //! | `Vmm::tables` | all | the pages for translation tables | none |
 //! | `Relay::vms` | a virtual machine | its FF-A buffers and transactions | `Relay::own`, `Vm::stage2` |
 //! | `Relay::own` | all | the hypervisor's own buffers | `Relay::turns`, `Vm::stage2` |
+//! | `GuestMemory::taken` | a virtual machine | what it has lent | `Vm::stage2` |
 //! | `Relay::turns` | all | what partitions are at | none |
 //! | `Vcpu::next` | a virtual CPU | how it goes on | none |
 //!
@@ -52,6 +53,7 @@ pub mod layout;
 pub mod load;
 pub mod memory;
 pub mod mmio;
+mod partitions;
 pub mod psci;
 mod scheduler;
 pub mod timer;

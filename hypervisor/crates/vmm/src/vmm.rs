@@ -11,6 +11,7 @@ use tantalum_types::{CpuIndex, MAX_VMS, VcpuIndex, VmIndex, VmVcpuId};
 
 use crate::console::Console;
 use crate::cpu::Cpu;
+use crate::ffa::Relay;
 use crate::load::{self, Buffer};
 use crate::vcpu::{State, Vcpu};
 use crate::vgic::{Entered, VcpuSet};
@@ -25,7 +26,7 @@ pub struct Vmm {
     /// By their places in the manifest; `None` is one that was left out.
     vms: Vec<Option<Vm>, MAX_VMS>,
     /// The pages for translation tables. Nobody who has locked them waits for another lock.
-    tables: Mutex<TablePool<TABLE_PAGES>>,
+    pub(crate) tables: Mutex<TablePool<TABLE_PAGES>>,
     pub(crate) console: Console,
     /// Memory through which files are copied.
     buffer: Mutex<Buffer>,
@@ -35,6 +36,8 @@ pub struct Vmm {
     live: AtomicUsize,
     /// The nanoseconds from 1970 to when the system counter was zero.
     pub(crate) epoch: u64,
+    /// The FF-A calls of virtual machines.
+    pub(crate) relay: Relay,
 }
 
 impl Vmm {
@@ -48,6 +51,7 @@ impl Vmm {
             begun: AtomicBool::new(false),
             live: AtomicUsize::new(1),
             epoch: 0,
+            relay: Relay::new(),
         }
     }
 
@@ -77,6 +81,7 @@ impl Vmm {
             // There are as many places as virtual machines in a manifest.
             let _ = self.vms.push(built.ok());
         }
+        self.find_partitions(host);
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
@@ -106,6 +111,7 @@ impl Vmm {
     /// Lets a processing element that was started take part. The first one starts the others.
     fn start<H: Host>(&self, cpu: &mut Cpu, host: &H) -> Action {
         *cpu = Cpu::new(cpu.index);
+        self.listen_to_partitions(cpu, host);
         for vm in self.vms() {
             for (index, vcpu) in VcpuIndex::all().zip(&vm.vcpus) {
                 if vcpu.home() == cpu.index {
@@ -153,6 +159,7 @@ impl Vmm {
             Ok(None) => {}
             Ok(Some(start)) => {
                 vm.set_power(Power::On);
+                self.start_relay(vm, host);
                 vm.set_counter_offset(start.counter_offset);
                 if first.turn_on(start).is_ok() {
                     log::info!("vm {} starts at {:#x}", vm.name(), start.entry_point);
@@ -176,7 +183,12 @@ impl Vmm {
 
     /// Finishes to turn off or reset a virtual machine whose virtual CPUs have all stopped.
     pub(crate) fn finish_stop<H: Host>(&self, cpu: &Cpu, vm: &Vm, host: &H) {
-        let resets = vm.power() == Power::Resetting;
+        // What a partition keeps is not there for another life.
+        let whole = self.relay.stop(vm.index(), host, &self.memories(host));
+        let resets = vm.power() == Power::Resetting && whole;
+        if !whole {
+            log::warn!("vm {}: partitions have kept some of its memory", vm.name());
+        }
         vm.uart.lock().device.flush(&mut |text| self.console.show(vm.index(), vm.name(), text, host));
         if resets {
             log::info!("vm {} is reset", vm.name());
@@ -231,10 +243,17 @@ impl Vmm {
                 self.maintenance(cpu, host);
             } else if intid == H::CONSOLE {
                 self.console_input(cpu, host);
-            } else if intid != H::KICK {
+            } else if intid == H::KICK {
+                // What it is about is looked at in any case.
+            } else if self.relay.schedule_receiver_interrupt() == Some(intid) {
+                self.schedule_partitions(cpu, host);
+            } else {
                 log::warn!("interrupt {intid} is nobody's");
             }
             host.end_interrupt(cpu.index, intid);
+        }
+        if self.relay.has_work() {
+            self.run_partitions(cpu, host);
         }
     }
 

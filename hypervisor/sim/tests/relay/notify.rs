@@ -29,6 +29,8 @@ fn get(world: &World, vm: usize, vcpu: u16, flags: u32) -> PendingNotifications 
 fn interrupted(world: &World) -> Vec<VmVcpuId> {
     let scheduled = world.relay.schedule(CpuIndex::default(), &world.spmc(0));
     assert_eq!(scheduled.kicked().count(), 0);
+    world.relay.work(CpuIndex::default(), &world.spmc(0));
+    assert!(!world.relay.has_work(), "everybody had time");
     scheduled.interrupted().collect()
 }
 

@@ -4,6 +4,8 @@
 //! hypervisor handles the interrupt, and the virtual machine goes on by FFA_RUN. Nobody else can, so that nobody else
 //! gets the answer.
 
+use core::sync::atomic::Ordering;
+
 use tantalum_ffa::{Call, Status};
 use tantalum_types::{CallRegisters, CpuIndex};
 
@@ -83,7 +85,12 @@ impl Relay {
             Ok(Call::Interrupt { .. } | Call::Yield { .. }) => Turn::Stopped(client),
             _ => Turn::Free,
         };
-        self.turns.lock().set(context, turn);
+        let mut turns = self.turns.lock();
+        turns.set(context, turn);
+        if turn == Turn::Stopped(None) {
+            self.has_work.store(true, Ordering::SeqCst);
+        }
+        drop(turns);
         match answer {
             Ok(Call::Error { status, .. }) => Err(status),
             Ok(answer) => Ok(answer),

@@ -157,7 +157,7 @@ impl Ledger {
     /// As [`Self::add`]. Nothing has changed then.
     pub(super) fn add_buffers(&mut self, tx: PageRange<Ipa>, rx: PageRange<Ipa>) -> Result<(), Status> {
         self.claim(tx, Holder::Buffers)?;
-        self.claim(rx, Holder::Buffers).inspect_err(|_| self.remove_buffers())
+        self.claim(rx, Holder::Buffers).inspect_err(|_| self.forget(&tx))
     }
 
     /// Lets buffers be pages like others.

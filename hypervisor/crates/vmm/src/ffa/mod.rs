@@ -115,6 +115,8 @@ pub struct Relay {
     /// The hypervisor's own buffers, through which descriptors go.
     own: Mutex<Option<Buffers>>,
     turns: Mutex<Turns>,
+    /// Whether an execution context of a partition may have to be given time.
+    has_work: AtomicBool,
 }
 
 impl Default for Relay {
@@ -132,6 +134,7 @@ impl Relay {
             vms: [const { Mutex::new(Vm::new()) }; MAX_VMS],
             own: Mutex::new(None),
             turns: Mutex::new(Turns::new()),
+            has_work: AtomicBool::new(false),
         }
     }
 
@@ -193,6 +196,7 @@ impl Relay {
         let Some(state) = self.vm(vm).filter(|_| self.is_there()) else { return true };
         let mut state = state.lock();
         self.turns.lock().abandon(vm);
+        self.has_work.store(true, Ordering::SeqCst);
         memory::take_all_back(vm, &mut state.ledger, below, memory);
         if state.buffers.is_some() && command(below, &Call::RxtxUnmap { endpoint: endpoint_of(vm) }).is_ok() {
             state.ledger.remove_buffers();

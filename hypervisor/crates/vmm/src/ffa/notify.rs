@@ -1,6 +1,8 @@
 //! Notifications of virtual machines (FF-A 1.1, chapter 10). The SPMC keeps them; the hypervisor is the scheduler whom it
 //! tells about pending ones.
 
+use core::sync::atomic::Ordering;
+
 use tantalum_ffa::notification::{GET_FROM_HYPERVISOR, GET_FROM_VMS, NotificationList};
 use tantalum_ffa::{Call, Status, Width};
 use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, MAX_VMS, VcpuIndex, VmIndex, VmVcpuId};
@@ -84,8 +86,8 @@ pub(super) fn notification_call(
 }
 
 impl Relay {
-    /// Finds out why the schedule receiver interrupt has come, and gives time on `cpu`, which is this processing element,
-    /// to partitions that need it.
+    /// Finds out why the schedule receiver interrupt has come to `cpu`, which is this processing element: who has
+    /// notifications, and to which partitions [`Self::work`] has to give time.
     pub fn schedule(&self, cpu: CpuIndex, below: &impl Below) -> Scheduled {
         let mut scheduled = Scheduled::default();
         for _ in 0..MAX_LISTS {
@@ -94,6 +96,7 @@ impl Relay {
             for (endpoint, vcpus) in list.entries() {
                 if endpoint.is_secure() {
                     let mut turns = self.turns.lock();
+                    self.has_work.store(true, Ordering::SeqCst);
                     let here = [cpu.as_u16()];
                     for vcpu in if vcpus.is_empty() { &here } else { vcpus } {
                         let belongs = turns.wait(endpoint, *vcpu).filter(|other| *other != cpu);
@@ -112,17 +115,27 @@ impl Relay {
                 break;
             }
         }
-        self.work(cpu, below);
         scheduled
+    }
+
+    /// Tells whether a partition may need time on some processing element.
+    pub fn has_work(&self) -> bool {
+        self.has_work.load(Ordering::SeqCst)
     }
 
     /// Gives time to partitions that need it on `cpu`, which is this processing element. One that is stopped by an
     /// interrupt of the normal world goes on the next time.
     pub fn work(&self, cpu: CpuIndex, below: &impl Below) {
+        if !self.has_work() {
+            return;
+        }
         for _ in 0..MAX_TURNS {
             if !self.run_next(cpu, below) {
-                return;
+                break;
             }
         }
+        // With the lock held, nobody asks for more in between.
+        let turns = self.turns.lock();
+        self.has_work.store(turns.has_next(), Ordering::SeqCst);
     }
 }

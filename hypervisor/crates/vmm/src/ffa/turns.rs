@@ -91,8 +91,13 @@ impl Turns {
         self.place(context).copied().unwrap_or_default()
     }
 
-    /// Notes what an execution context is at.
+    /// Notes what an execution context is at. One that runs gets the time that was asked for.
     pub(super) fn set(&mut self, context: Context, turn: Turn) {
+        if matches!(turn, Turn::Running(_))
+            && let Some(waiting) = self.waiting.get_mut(usize::from(context.partition))
+        {
+            *waiting &= !1_u8.checked_shl(context.vcpu.into()).unwrap_or_default();
+        }
         let turns = self.turns.get_mut(usize::from(context.partition));
         if let Some(place) = turns.and_then(|turns| turns.get_mut(usize::from(context.vcpu))) {
             *place = turn;
@@ -114,22 +119,26 @@ impl Turns {
         CpuIndex::new(usize::from(vcpu)).filter(|_| partition.is_multi_processor)
     }
 
-    /// Takes an execution context that is to be given time on `cpu`: one for which time was asked, or that has stopped
+    /// Returns an execution context that is to be given time on `cpu`: one for which time was asked, or that has stopped
     /// while it worked for nobody.
-    pub(super) fn next(&mut self, cpu: CpuIndex) -> Option<Context> {
+    pub(super) fn next(&self, cpu: CpuIndex) -> Option<Context> {
         for index in 0..MAX_PARTITIONS {
             let Some(Some(partition)) = self.partitions.get(index).copied() else { continue };
             let Ok(context) = self.context(partition.endpoint, cpu) else { continue };
             let Some(bit) = 1_u8.checked_shl(context.vcpu.into()) else { continue };
             let turn = self.turn(context);
-            let Some(waiting) = self.waiting.get_mut(index) else { continue };
-            let asked = *waiting & bit != 0;
-            if matches!(turn, Turn::Stopped(None)) || asked && turn == Turn::Free {
-                *waiting &= !bit;
+            let asked = self.waiting.get(index).is_some_and(|waiting| waiting & bit != 0);
+            if turn == Turn::Stopped(None) || asked && turn == Turn::Free {
                 return Some(context);
             }
         }
         None
+    }
+
+    /// Tells whether an execution context is to be given time on some processing element.
+    pub(super) fn has_next(&self) -> bool {
+        self.waiting != [0; MAX_PARTITIONS]
+            || self.turns.iter().flatten().any(|turn| *turn == Turn::Stopped(None))
     }
 
     /// Lets what has stopped while it worked for `vm`, which is gone, work for nobody.
