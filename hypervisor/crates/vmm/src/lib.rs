@@ -6,6 +6,8 @@
 //! |---|---|
 //! | [`vgic`] | the interrupt controller of a virtual machine: distributor, redistributors, list registers |
 //! | [`devices`] | emulated devices without queues: the serial port and the clock |
+//! | [`virtio`] | devices with queues: disks, networks, consoles, random numbers |
+//! | [`vswitch`] | the network between virtual machines |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,3 +18,5 @@ extern crate std;
 
 pub mod devices;
 pub mod vgic;
+pub mod virtio;
+pub mod vswitch;
