@@ -3,7 +3,7 @@
 //! It is a function from an [`Event`] on a processing element to an [`Action`] for it, as the SPMC is. All addresses
 //! are of the Non-secure space.
 
-use tantalum_types::{CallRegisters, CpuIndex, Ipa, Pa, PageRange, VmVcpuId};
+use tantalum_types::{CallRegisters, CpuIndex, Ipa, Pa, VmVcpuId};
 
 use crate::platform::{CodeMemory, InterruptSetting, PhysicalMemory, TableMemory, Tlb, VmId};
 
@@ -421,12 +421,6 @@ pub trait Host: PhysicalMemory + CodeMemory + TableMemory + Tlb + VirtualInterfa
 
     /// Returns random bits, or `None` if the machine has none now.
     fn random(&self) -> Option<u64>;
-
-    /// Returns two pages of RAM that are the hypervisor's own and that [`PhysicalMemory`] reaches, for messages to and from
-    /// the SPMC: a TX and an RX buffer. `None` on a machine that does not have them.
-    fn message_buffers(&self) -> Option<[PageRange<Pa>; 2]> {
-        None
-    }
 
     /// Describes block device `disk`, counted from 0; `None` if there is no such one, as on a machine without any.
     fn disk(&self, disk: usize) -> Option<Disk> {

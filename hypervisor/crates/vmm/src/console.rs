@@ -19,8 +19,8 @@ const SWITCH: u8 = 0x14;
 /// Bounds what is typed and not yet read.
 const TYPED: usize = 256;
 
-/// Stands for no virtual machine.
-const NOBODY: u8 = u8::MAX;
+/// Stands for no virtual machine; one more than its index for each other.
+const NOBODY: u8 = 0;
 
 /// Is the console.
 #[derive(Debug)]
@@ -52,12 +52,13 @@ impl Console {
 
     /// Returns who has the terminal.
     pub fn terminal(&self) -> Option<VmIndex> {
-        VmIndex::new(self.terminal.load(Ordering::Relaxed).into())
+        VmIndex::new(usize::from(self.terminal.load(Ordering::Relaxed)).checked_sub(1)?)
     }
 
     /// Gives the terminal to a virtual machine.
     pub fn give(&self, vm: VmIndex) {
-        self.terminal.store(u8::try_from(vm.get()).unwrap_or(NOBODY), Ordering::Relaxed);
+        let place = u8::try_from(vm.get()).ok().and_then(|index| index.checked_add(1));
+        self.terminal.store(place.unwrap_or(NOBODY), Ordering::Relaxed);
     }
 
     /// Shows what `vm` has written: if it has not the terminal, a line.
@@ -69,14 +70,19 @@ impl Console {
             }
             return;
         }
-        let text = bytes.trim_ascii_end();
+        self.show_line(name, "", bytes, host);
+    }
+
+    /// Shows a line of a virtual machine's, with its name and that of what it was written to before it.
+    pub fn show_line(&self, name: &str, device: &str, line: &[u8], host: &impl Host) {
+        let text = line.trim_ascii_end();
         if text.is_empty() {
             return;
         }
-        let mut line = Vec::<u8, { LINE + 40 }>::new();
-        // A name and a line fit; what would not is cut off.
+        let mut line = Vec::<u8, { LINE + 48 }>::new();
         let start: &[u8] = if self.open.swap(false, Ordering::Relaxed) { b"\r\n" } else { b"" };
-        for part in [start, b"[vm ", name.as_bytes(), b"] ", text, b"\r\n"] {
+        for part in [start, b"[vm ", name.as_bytes(), device.as_bytes(), b"] ", text, b"\r\n"] {
+            // A name and a line fit; what would not is cut off.
             let _ = line.extend_from_slice(part);
         }
         host.write_console(&line);

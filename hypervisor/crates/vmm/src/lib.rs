@@ -14,6 +14,9 @@
 //! | [`vgic`] | the interrupt controller of a virtual machine: distributor, redistributors, list registers |
 //! | [`devices`] | emulated devices without queues: the serial port and the clock |
 //! | [`ffa`], `partitions` | FF-A calls of virtual machines, relayed to the SPMC |
+//! | `virtio_devices`, `disk` | the virtio devices of virtual machines, and what is behind them |
+//! | [`virtio`] | devices with queues: disks, networks, consoles, random numbers |
+//! | [`vswitch`] | the network between virtual machines |
 //!
 //! # Locks
 //!
@@ -21,6 +24,9 @@
 //! |---|---|---|---|
 //! | `Vmm::buffer` | all | memory to copy through | `Vm::progress` |
 //! | `Vm::progress` | a virtual machine | how much of it is loaded | none |
+//! | those of virtio devices | a virtual machine | a device and its line | those of `vgic`, `Vmm::network`, those of disks |
+//! | `Vmm::network` | all | the switch | none |
+//! | those of disks | all | a block device of the machine | none |
 //! | `Vm::uart`, `Vm::clock` | a virtual machine | a device and its line | those of `vgic`, `Console::typed` |
 //! | those of `vgic` | a virtual machine | see [`vgic`] | see there |
 //! | `Console::typed` | all | what was typed | none |
@@ -46,6 +52,7 @@ pub mod console;
 mod cpu;
 pub mod device_tree;
 pub mod devices;
+mod disk;
 pub mod fdt;
 pub mod ffa;
 pub mod image;
@@ -61,8 +68,11 @@ mod trap_handlers;
 pub mod traps;
 pub mod vcpu;
 pub mod vgic;
+pub mod virtio;
+mod virtio_devices;
 pub mod vm;
 pub mod vmm;
+pub mod vswitch;
 
 pub use cpu::Cpu;
 pub use vmm::{TABLE_PAGES, Vmm};

@@ -57,17 +57,16 @@ impl Vmm {
         Memories { vmm: self, host }
     }
 
-    /// Looks for an SPMC, at boot.
-    pub(crate) fn find_partitions<H: Host>(&self, host: &H) {
-        let Some([tx, rx]) = host.message_buffers() else { return };
-        let in_use = |buffer: &PageRange<Pa>| self.vms().any(|vm| vm.memory.range().overlaps(buffer));
-        if in_use(&tx) || in_use(&rx) {
-            log::error!("there is no FF-A: a vm has the memory for messages, {tx:?} and {rx:?}");
+    /// Looks for an SPMC, at boot. `buffers` are a TX and an RX buffer, pages of RAM that are nobody else's; `None` if
+    /// there was no memory for them.
+    pub(crate) fn find_partitions<H: Host>(&self, buffers: Option<(PageRange<Pa>, PageRange<Pa>)>, host: &H) {
+        let Some((tx, rx)) = buffers else {
+            log::warn!("there is no FF-A: make the pool of memory two pages larger");
             return;
-        }
+        };
         match self.relay.find(Buffers { tx, rx }, host) {
             Ok(true) => log::info!("there is an SPMC"),
-            Ok(false) => log::info!("there is no SPMC"),
+            Ok(false) => {}
             Err(status) => log::error!("there is no FF-A: the SPMC answers {status}"),
         }
     }
