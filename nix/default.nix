@@ -47,6 +47,7 @@ let
     kernel = call ../aosp-kernel common;
     kmod = call ../tests/kmod { inherit lib sysroots kernel; };
     rootfs = call ../rootfs (common // { inherit kernel kmod; });
+    guest = call ../rootfs/guest (common // { inherit kernel kmod; });
 
     image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
 

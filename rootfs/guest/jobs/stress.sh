@@ -1,0 +1,18 @@
+# shellcheck shell=sh disable=SC2154 # output is of `succeeds`
+# Forks, disk, network, timers and computing at the same time, while a watchdog
+# looks whether each of them gets on.
+#   tantalum.stress=SECONDS  of the machine's time, 20 if not given
+
+seconds=$(option stress 20)
+mkdir -p /tmp/stress
+directory=/tmp/stress
+# On a disk, if there is one that can be written.
+if [ -w /data ] || mkdir -p /data 2>/dev/null; then
+	directory=/data
+fi
+succeeds $LINENO "$seconds seconds" stress "$seconds" "$directory" || true
+echo "$output" | while read -r line; do
+	note "$line"
+done
+stalls=$(dmesg | grep -c -E 'rcu: INFO|soft lockup|blocked for more than' || true)
+expect $LINENO "stalls in the kernel's log" "$stalls" 0
