@@ -51,6 +51,9 @@ let
 
     image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
 
+    # Virtual machines, and the like on a machine without a hypervisor.
+    guest-image = call ./guest-image.nix { inherit lib sysroots kernel guest; };
+
     # The same with an SPMC that records what it does, for tests and for people: it keeps no secrets.
     spmc-trace = spmc.override { trace = true; };
     image-trace = image.override { firmware = firmware.override { spmc = spmc-trace; }; };

@@ -64,12 +64,17 @@ impl Image {
             NormalWorld::BareMetal => (BARE_METAL, &[FLASH][..]),
             NormalWorld::FullStack => (VMM, &[FLASH, VMS, KERNEL][..]),
             NormalWorld::Vmm => (VMM, &[VMS][..]),
-            NormalWorld::Guest => (KERNEL, &[DISK][..]),
+            NormalWorld::Guest => (KERNEL, &[][..]),
         };
         for name in others.iter().chain([&bl33]).copied() {
             if !manifest.iter().any(|file| file.name == name) {
                 return Err(Error::new(format!("{}/{MANIFEST} does not name {name}", dir.display())));
             }
+        }
+        let has = |name| manifest.iter().any(|file| file.name == name);
+        if normal_world == NormalWorld::Guest && !has(DISK) && !has(INITRAMFS) {
+            let message = format!("{}/{MANIFEST} names neither {DISK} nor {INITRAMFS}", dir.display());
+            return Err(Error::new(message));
         }
         let mut initramfs = None;
         for file in &manifest {

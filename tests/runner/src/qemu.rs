@@ -165,7 +165,9 @@ impl Machine {
             ),
             // As the manifest of VMs would have it.
             NormalWorld::Guest => {
-                "console=ttyAMA0 root=/dev/vda rootfstype=ext2 rw init=/init printk.devkmsg=on".into()
+                let root =
+                    if image.disk().is_some() { " root=/dev/vda rootfstype=ext2 rw init=/init" } else { "" };
+                format!("console=ttyAMA0 printk.devkmsg=on{root}")
             }
             // Linux's words are in the manifest of VMs.
             NormalWorld::BareMetal | NormalWorld::Vmm | NormalWorld::FullStack => String::new(),
@@ -243,8 +245,17 @@ impl Machine {
                     args.pair("-device", loader(&initramfs.path, INITRAMFS_ADDRESS));
                 }
             }
-            NormalWorld::Vmm | NormalWorld::FullStack => vms::load(&mut args, image),
-            NormalWorld::Guest => vms::guest_devices(&mut args),
+            NormalWorld::Vmm => vms::load(&mut args, image),
+            NormalWorld::FullStack => {
+                args.pair("-device", loader(&image.bl33(), BL33_ADDRESS));
+                vms::load(&mut args, image);
+            }
+            NormalWorld::Guest => {
+                if let Some(initramfs) = image.initramfs() {
+                    args.pair("-initrd", &initramfs.path);
+                }
+                vms::guest_devices(&mut args);
+            }
         }
         if let Some(disk) = image.disk() {
             vms::disk(&mut args, &disk, self.disk.as_deref());

@@ -4,14 +4,16 @@ use super::{Arguments, joined, loader};
 use crate::image::Image;
 use std::path::Path;
 
-/// Where the hypervisor and what it starts lie in memory. The manifest of VMs names the same places.
-const PLACES: [(&str, u64); 5] = [
-    ("vmm.bin", 0x6000_0000),
+/// Where lies in memory what the hypervisor starts. The manifest of VMs names the same places.
+const PLACES: [(&str, u64); 4] = [
     ("manifest.dtb", 0x6100_0000),
     ("Image", 0x6200_0000),
     ("initramfs.cpio.gz", 0x6400_0000),
     ("ramdisk.img", 0x6600_0000),
 ];
+
+/// Has QEMU's virtio over MMIO be of version 1: else it is what came before.
+const MODERN: &str = "virtio-mmio.force-legacy=false";
 
 /// Puts what the image has into memory.
 pub fn load(args: &mut Arguments, image: &Image) {
@@ -25,17 +27,18 @@ pub fn load(args: &mut Arguments, image: &Image) {
 /// Gives the machine its disk. What is written to the image's own is lost at the end; `kept` is a copy of it that is
 /// written to.
 pub fn disk(args: &mut Arguments, own: &Path, kept: Option<&Path>) {
-    modern(args);
     let mut drive = joined("if=none,id=disk,format=raw,file=", kept.unwrap_or(own));
     if kept.is_none() {
         drive.push(",snapshot=on");
     }
     args.pair("-drive", drive);
+    args.pair("-global", MODERN);
     args.pair("-device", "virtio-blk-device,drive=disk");
 }
 
 /// Gives the machine the other devices of a VM, connected to nobody.
 pub fn guest_devices(args: &mut Arguments) {
+    args.pair("-global", MODERN);
     args.pair("-netdev", "hubport,id=net,hubid=0");
     args.pair("-device", "virtio-net-device,netdev=net,mac=02:00:00:00:00:01");
     args.pair("-chardev", "null,id=hvc");
@@ -43,9 +46,4 @@ pub fn guest_devices(args: &mut Arguments) {
     args.pair("-device", "virtconsole,chardev=hvc");
     args.pair("-object", "rng-builtin,id=rng");
     args.pair("-device", "virtio-rng-device,rng=rng");
-}
-
-/// QEMU's virtio over MMIO speaks the version before 1.0 unless it is told otherwise.
-fn modern(args: &mut Arguments) {
-    args.pair("-global", "virtio-mmio.force-legacy=false");
 }

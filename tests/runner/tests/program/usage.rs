@@ -29,7 +29,6 @@ fn an_image_is_of_one_kind() {
     let bench = Bench::new();
     bench.qemu("");
     refused(&bench.run(&["--bare-metal"]), "manifest.json does not name bl33.bin");
-    refused(&bench.run(&["--guest"]), "manifest.json does not name disk.img");
     refused(&bench.run(&["--vmm"]), "manifest.json does not name manifest.dtb");
     refused(&bench.run(&["--fullstack"]), "manifest.json does not name manifest.dtb");
 }
