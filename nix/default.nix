@@ -53,6 +53,8 @@ let
 
     # Virtual machines, and the like on a machine without a hypervisor.
     guest-image = call ./guest-image.nix { inherit lib sysroots kernel guest; };
+    # All in memory, so that a run repeats itself: what a disk of QEMU's takes is up to the host.
+    guest-image-memory = guest-image.override { disk = false; };
 
     # The same with an SPMC that records what it does, for tests and for people: it keeps no secrets.
     spmc-trace = spmc.override { trace = true; };
