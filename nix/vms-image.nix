@@ -16,8 +16,8 @@
   manifest,
   # Where `@ROOT@` is: "disk", of the machine, or "ram".
   root ? "disk",
-  # More words for the command line of every VM.
-  bootargs ? "",
+  # The jobs of every VM, "boot,disk_write", with the words that they need: rootfs/guest/jobs. A shell without them.
+  jobs ? "",
   # Holds flash.bin, with a TF-A that enters BL33 where the hypervisor lies.
   firmware ? null,
   cpus ? 4,
@@ -26,7 +26,9 @@
 lib.build {
   name = "vms-image";
   sysroot = sysroots.cc;
-  inherit vmm kernel guest manifest bootargs;
+  inherit vmm kernel guest manifest;
+  # The runner lives by the lines of the kernel's log, with their times.
+  bootargs = if jobs == "" then "" else "printk.devkmsg=on printk.time=1 loglevel=7 tantalum.job=${jobs}";
   root = if root == "disk" then "disk = <0>" else "ram = <@RAM_DISK@>";
   firmware = if firmware == null then "" else firmware;
   cpus = toString cpus;
