@@ -3,6 +3,7 @@
 // Works on everything at once for so long: processes, files in DIRECTORY, TCP over the loopback, timers, computing on
 // every CPU. Each worker checks its own results and counts what it has done. The watchdog looks every second: a
 // worker whose count has not moved for LIMIT seconds has stalled, and so has the machine if the second was not one.
+// It says every PROGRESS seconds that all is well.
 #include "stream.h"
 
 #include <arpa/inet.h>
@@ -23,6 +24,7 @@
 
 // By when a worker has moved, on a machine that has too much to do.
 #define LIMIT 10
+#define PROGRESS 10
 #define CHUNK 65536
 #define MOST 16
 
@@ -263,7 +265,7 @@ int main(int argc, char **argv)
 	pid_t workers[MOST];
 	unsigned long seen[MOST] = { 0 };
 	double moved[MOST], began, last, longest = 0;
-	int count = 0, failed = 0, seconds = argc == 3 ? atoi(argv[1]) : 0;
+	int count = 0, failed = 0, said = 0, seconds = argc == 3 ? atoi(argv[1]) : 0;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (seconds < 1) {
@@ -278,6 +280,8 @@ int main(int argc, char **argv)
 	// One that computes for each further CPU.
 	for (long cpu = 1; cpu < cpus && count < MOST; cpu++)
 		kind_of[count++] = KINDS - 1;
+	// A line is out when it is written, whoever reads it.
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	began = last = now();
 	for (int slot = 0; slot < count; slot++) {
 		workers[slot] = start(slot, kind_of[slot], argv[2]);
@@ -295,6 +299,10 @@ int main(int argc, char **argv)
 		if (time - last > LIMIT) {
 			fprintf(stderr, "stress: the watchdog slept for a second and woke after %.1f\n", time - last);
 			failed = 1;
+		}
+		if ((int)(time - began) / PROGRESS > said) {
+			said = (int)(time - began) / PROGRESS;
+			printf("%d of %d s\n", said * PROGRESS, seconds);
 		}
 		last = time;
 		ended = waitpid(-1, NULL, WNOHANG);
