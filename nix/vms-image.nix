@@ -65,6 +65,7 @@ lib.build {
     if [[ $source == *"disk = <"* ]]; then
       add disk.img "$guest/root.ext2"
     fi
+    source=''${source//@CPUS@/$(seq -s ' ' 0 $((cpus - 1)))}
     source=''${source//@MEMORY_POOL@/0x0 0x80000000 0x0 0x40000000}
     source=''${source//@BOOTARGS@/$bootargs}
     if [[ $source =~ @[A-Z_]+@ ]]; then
