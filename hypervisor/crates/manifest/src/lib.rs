@@ -14,6 +14,7 @@ extern crate std;
 
 mod check;
 mod error;
+mod machine;
 mod package;
 mod partition;
 mod regions;
@@ -26,6 +27,7 @@ mod vm_device;
 
 pub use check::check_partition;
 pub use error::{ManifestError, Name};
+pub use machine::machine_memory;
 pub use package::Package;
 pub use partition::{
     AbortAction, ManagedExitLine, NsInterruptsAction, OtherSecureInterruptsAction, PartitionManifest,

@@ -6,7 +6,8 @@ use aarch64_cpu::asm::barrier::{SY, dsb, isb};
 use aarch64_cpu::asm::wfi;
 use aarch64_cpu::registers::{
     CNTHCTL_EL2, CPTR_EL2, ESR_EL2, HCR_EL2, ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR0_EL1,
-    ID_AA64MMFR1_EL1, MDCR_EL2, MIDR_EL1, Readable as _, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable as _,
+    ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, MDCR_EL2, MIDR_EL1, Readable as _, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2,
+    Writeable as _,
 };
 use tantalum_hal::vm::{Access, Action, Conduit, Direction, Entry, Event, Fault, RegisterTrap, Translation};
 use tantalum_types::{CpuIndex, Ipa, MAX_VMS, VcpuIndex, VmVcpuId};
@@ -79,6 +80,8 @@ pub struct VmElement {
     has_fp: bool,
     /// Whether WFI traps.
     traps_wait: bool,
+    /// Whether ESB leaves something in a register of its own (FEAT_RAS).
+    has_ras: bool,
     translation: Option<Translation>,
     /// Which virtual CPU of each virtual machine ran here last.
     last: [Option<VcpuIndex>; MAX_VMS],
@@ -141,6 +144,7 @@ impl VmElement {
             loaded: None,
             has_fp: false,
             traps_wait: true,
+            has_ras: field(ID_AA64PFR0_EL1.get(), 28) != 0,
             translation: None,
             last: [None; MAX_VMS],
         })
@@ -211,6 +215,11 @@ impl VmElement {
         }
         if switches || starts {
             load(context);
+            if self.has_ras {
+                // VDISR_EL2, of which virtual CPUs are not told, but which they can write by the name of DISR_EL1.
+                // SAFETY: the register is there, and only they have a use of it.
+                unsafe { sysreg::write!("s3_4_c12_c1_1", 0) };
+            }
             self.translate_by(vcpu, translation, starts);
         }
         match entry {

@@ -2,24 +2,27 @@
 
 use core::ptr::with_exposed_provenance;
 
+use tantalum_aarch64::stage1::MapError;
 use tantalum_aarch64::tables::TablePool;
 use tantalum_aarch64::vm::{firmware, interface, random, timer};
 use tantalum_aarch64::{cache, layout as image, memory, smc, tlb};
-use tantalum_hal::vm::{Host, ListRegister, VirtualInterface};
+use tantalum_hal::vm::{Disk, DiskEnd, DiskRequest, Host, ListRegister, VirtualInterface};
 use tantalum_hal::{AccessError, CodeMemory, InterruptSetting, PhysicalMemory, TableMemory, Tlb, VmId};
 use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, Ipa, Pa, PageRange};
 
-use super::{console, interrupts, layout};
+use super::layout::Memory;
+use super::{console, disk, interrupts, layout};
 
 /// Is the board, with `TABLES` pages for the translation tables of virtual machines.
 pub struct VmHost<const TABLES: usize> {
     tables: TablePool<TABLES>,
+    memory: Memory,
 }
 
 impl<const TABLES: usize> VmHost<TABLES> {
     /// Builds the board.
     pub const fn new() -> Self {
-        Self { tables: TablePool::new() }
+        Self { tables: TablePool::new(), memory: Memory::new() }
     }
 
     /// Takes the devices into use.
@@ -29,6 +32,19 @@ impl<const TABLES: usize> VmHost<TABLES> {
     pub unsafe fn start(&self) {
         // SAFETY: passed on to our caller.
         unsafe { interrupts::start() };
+        disk::start();
+    }
+
+    /// Maps the RAM of the machine up to `end`.
+    ///
+    /// # Errors
+    /// Says why it cannot be mapped.
+    ///
+    /// # Safety
+    /// There must be RAM, and only the first processing element may run the hypervisor yet.
+    pub unsafe fn extend_memory(&self, end: u64) -> Result<(), MapError> {
+        // SAFETY: passed on to our caller.
+        unsafe { self.memory.extend(end) }
     }
 
     /// Takes the interrupts of this processing element, which is `cpu`, into use, each time it has been turned on.
@@ -40,12 +56,12 @@ impl<const TABLES: usize> VmHost<TABLES> {
     ///
     /// # Errors
     /// Says so if not all of them are RAM beside the hypervisor's image.
-    fn reach(address: Pa, length: u64) -> Result<usize, AccessError> {
+    fn reach(&self, address: Pa, length: u64) -> Result<usize, AccessError> {
         let error = AccessError { address };
         let start = address.raw();
         let end = start.checked_add(length).ok_or(error)?;
         let image = image::image();
-        let is_ram = layout::MEMORY.start <= start && end <= layout::MEMORY.end;
+        let is_ram = layout::MEMORY.raw() <= start && end <= self.memory.end();
         let is_ours = start < image.end && image.start < end;
         if is_ram && !is_ours && address.space() == AddressSpace::NonSecure {
             usize::try_from(start).map_err(|_| error)
@@ -63,21 +79,21 @@ impl<const TABLES: usize> Default for VmHost<TABLES> {
 
 impl<const TABLES: usize> PhysicalMemory for VmHost<TABLES> {
     fn read(&self, from: Pa, to: &mut [u8]) -> Result<(), AccessError> {
-        let address = Self::reach(from, to.len() as u64)?;
+        let address = self.reach(from, to.len() as u64)?;
         // SAFETY: the memory is mapped at its own address and holds nothing of Rust's; the slice is ours.
         unsafe { memory::copy(with_exposed_provenance(address), to.as_mut_ptr(), to.len()) };
         Ok(())
     }
 
     fn write(&self, to: Pa, from: &[u8]) -> Result<(), AccessError> {
-        let address = Self::reach(to, from.len() as u64)?;
+        let address = self.reach(to, from.len() as u64)?;
         // SAFETY: as above.
         unsafe { memory::copy(from.as_ptr(), core::ptr::with_exposed_provenance_mut(address), from.len()) };
         Ok(())
     }
 
     fn zero(&self, range: &PageRange<Pa>) -> Result<(), AccessError> {
-        let address = Self::reach(range.start(), range.size())?;
+        let address = self.reach(range.start(), range.size())?;
         // SAFETY: as above.
         unsafe { memory::zero_pages(core::ptr::with_exposed_provenance_mut(address), range.page_count()) };
         Ok(())
@@ -87,7 +103,7 @@ impl<const TABLES: usize> PhysicalMemory for VmHost<TABLES> {
 impl<const TABLES: usize> CodeMemory for VmHost<TABLES> {
     fn publish(&self, range: &PageRange<Pa>) {
         // What cannot be reached was not written either.
-        if Self::reach(range.start(), range.size()).is_ok() {
+        if self.reach(range.start(), range.size()).is_ok() {
             // SAFETY: the memory is mapped at its own address.
             unsafe { cache::clean_and_invalidate(&(range.start().raw()..range.end())) };
             cache::invalidate_instruction_caches();
@@ -232,6 +248,18 @@ impl<const TABLES: usize> Host for VmHost<TABLES> {
 
     fn random(&self) -> Option<u64> {
         random::number()
+    }
+
+    fn disk(&self, disk: usize) -> Option<Disk> {
+        disk::with(disk, |disk| disk.describe())
+    }
+
+    fn start_disk(&self, disk: usize, request: &DiskRequest<'_>) -> bool {
+        disk::with(disk, |disk| disk.submit(request)).unwrap_or(false)
+    }
+
+    fn finish_disk(&self, disk: usize) -> Option<DiskEnd> {
+        disk::with(disk, |disk| disk.finish()).flatten()
     }
 }
 
