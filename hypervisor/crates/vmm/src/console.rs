@@ -19,8 +19,8 @@ const SWITCH: u8 = 0x14;
 /// Bounds what is typed and not yet read.
 const TYPED: usize = 256;
 
-/// Stands for no virtual machine.
-const NOBODY: u8 = u8::MAX;
+/// Stands for no virtual machine; one more than its index for each other.
+const NOBODY: u8 = 0;
 
 /// Is the console.
 #[derive(Debug)]
@@ -52,12 +52,13 @@ impl Console {
 
     /// Returns who has the terminal.
     pub fn terminal(&self) -> Option<VmIndex> {
-        VmIndex::new(self.terminal.load(Ordering::Relaxed).into())
+        VmIndex::new(usize::from(self.terminal.load(Ordering::Relaxed)).checked_sub(1)?)
     }
 
     /// Gives the terminal to a virtual machine.
     pub fn give(&self, vm: VmIndex) {
-        self.terminal.store(u8::try_from(vm.get()).unwrap_or(NOBODY), Ordering::Relaxed);
+        let place = u8::try_from(vm.get()).ok().and_then(|index| index.checked_add(1));
+        self.terminal.store(place.unwrap_or(NOBODY), Ordering::Relaxed);
     }
 
     /// Shows what `vm` has written: if it has not the terminal, a line.

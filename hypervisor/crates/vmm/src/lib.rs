@@ -13,6 +13,8 @@
 //! | [`load`], [`image`], [`device_tree`], [`fdt`], [`memory`] | what a virtual machine finds in its memory |
 //! | [`vgic`] | the interrupt controller of a virtual machine: distributor, redistributors, list registers |
 //! | [`devices`] | emulated devices without queues: the serial port and the clock |
+//! | [`virtio`] | devices with queues: disks, networks, consoles, random numbers |
+//! | [`vswitch`] | the network between virtual machines |
 //!
 //! # Locks
 //!
@@ -54,8 +56,10 @@ mod trap_handlers;
 pub mod traps;
 pub mod vcpu;
 pub mod vgic;
+pub mod virtio;
 pub mod vm;
 pub mod vmm;
+pub mod vswitch;
 
 pub use cpu::Cpu;
 pub use vmm::{TABLE_PAGES, Vmm};

@@ -20,6 +20,8 @@ use crate::vm::{Power, Vm};
 pub const TABLE_PAGES: usize = 64;
 
 /// Is the hypervisor of virtual machines.
+///
+/// A new one is zero in every byte, so it needs no place in an image.
 #[derive(Debug)]
 pub struct Vmm {
     /// By their places in the manifest; `None` is one that was left out.
@@ -31,7 +33,9 @@ pub struct Vmm {
     buffer: Mutex<Buffer>,
     /// Whether the first processing element has begun.
     begun: AtomicBool,
-    /// How many virtual machines are not off, and one more until it is known how many there are.
+    /// Whether it is known which virtual machines there are.
+    settled: AtomicBool,
+    /// How many virtual machines are not off.
     live: AtomicUsize,
     /// The nanoseconds from 1970 to when the system counter was zero.
     pub(crate) epoch: u64,
@@ -46,7 +50,8 @@ impl Vmm {
             console: Console::new(),
             buffer: Mutex::new([0; _]),
             begun: AtomicBool::new(false),
-            live: AtomicUsize::new(1),
+            settled: AtomicBool::new(false),
+            live: AtomicUsize::new(0),
             epoch: 0,
         }
     }
@@ -143,7 +148,7 @@ impl Vmm {
                 }
             }
         }
-        self.live.fetch_sub(1, Ordering::SeqCst);
+        self.settled.store(true, Ordering::SeqCst);
         others().filter(|other| !is_missing(*other)).for_each(|other| host.kick(other));
     }
 
@@ -196,7 +201,7 @@ impl Vmm {
 
     /// Tells whether every virtual machine is off.
     pub(crate) fn is_over(&self) -> bool {
-        self.live.load(Ordering::SeqCst) == 0
+        self.settled.load(Ordering::SeqCst) && self.live.load(Ordering::SeqCst) == 0
     }
 
     /// Takes the interrupts that are pending on `cpu`, on which a virtual CPU may have been running.

@@ -11,6 +11,7 @@ use tantalum_aarch64::vm::{interface, timer};
 use tantalum_hal::{InterruptSetting, Trigger};
 use tantalum_types::{CpuIndex, MAX_CPUS};
 
+use super::layout;
 use crate::board;
 use crate::interrupts::known;
 
@@ -25,7 +26,8 @@ const LOWEST_PRIORITY: u8 = 0xf0;
 
 static GIC: Mutex<Option<GicV3<'static>>> = Mutex::new(None);
 
-/// Takes the distributor into use: every interrupt is of Group 1, and none is enabled.
+/// Takes the distributor into use: every interrupt is of Group 1, and none is enabled but the serial port's, which comes to
+/// the first processing element.
 ///
 /// # Safety
 /// The distributor and the redistributors must be mapped, and in this world nobody else may use them. To be
@@ -42,6 +44,15 @@ pub(super) unsafe fn start() {
             // What the crate names after the Secure view has the same place in the Non-secure one.
             gic.distributor().configure_default_settings();
             *GIC.lock() = Some(gic);
+            let first = CpuIndex::default();
+            let setting = InterruptSetting {
+                enabled: true,
+                priority: PRIORITY,
+                trigger: Trigger::Level,
+                secure: false,
+                target: first,
+            };
+            configure(first, layout::UART_INTID, &setting);
         }
         Err(error) => log::error!("interrupts cannot be used: {error}"),
     }
