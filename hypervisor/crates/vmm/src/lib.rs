@@ -13,6 +13,7 @@
 //! | [`load`], [`image`], [`device_tree`], [`fdt`], [`memory`] | what a virtual machine finds in its memory |
 //! | [`vgic`] | the interrupt controller of a virtual machine: distributor, redistributors, list registers |
 //! | [`devices`] | emulated devices without queues: the serial port and the clock |
+//! | `virtio_devices`, `disk` | the virtio devices of virtual machines, and what is behind them |
 //! | [`virtio`] | devices with queues: disks, networks, consoles, random numbers |
 //! | [`vswitch`] | the network between virtual machines |
 //!
@@ -22,6 +23,9 @@
 //! |---|---|---|---|
 //! | `Vmm::buffer` | all | memory to copy through | `Vm::progress` |
 //! | `Vm::progress` | a virtual machine | how much of it is loaded | none |
+//! | those of virtio devices | a virtual machine | a device and its line | those of `vgic`, `Vmm::network`, those of disks |
+//! | `Vmm::network` | all | the switch | none |
+//! | those of disks | all | a block device of the machine | none |
 //! | `Vm::uart`, `Vm::clock` | a virtual machine | a device and its line | those of `vgic`, `Console::typed` |
 //! | those of `vgic` | a virtual machine | see [`vgic`] | see there |
 //! | `Console::typed` | all | what was typed | none |
@@ -43,6 +47,7 @@ pub mod console;
 mod cpu;
 pub mod device_tree;
 pub mod devices;
+mod disk;
 pub mod fdt;
 pub mod image;
 pub mod layout;
@@ -57,6 +62,7 @@ pub mod traps;
 pub mod vcpu;
 pub mod vgic;
 pub mod virtio;
+mod virtio_devices;
 pub mod vm;
 pub mod vmm;
 pub mod vswitch;

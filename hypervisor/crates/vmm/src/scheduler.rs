@@ -11,6 +11,7 @@ use tantalum_types::VmVcpuId;
 use crate::cpu::Cpu;
 use crate::layout::PHYSICAL_TIMER_INTID;
 use crate::vcpu::{State, Vcpu};
+use crate::virtio_devices::Devices;
 use crate::vm::{Power, Vm};
 use crate::vmm::Vmm;
 
@@ -216,6 +217,7 @@ impl Vmm {
             }
             if id.index.get() == 0 {
                 self.look_at_clock(cpu, vm, now, host);
+                self.run_due_devices(cpu, vm, now, host);
             }
         }
     }
@@ -233,7 +235,8 @@ impl Vmm {
                 deadline = deadline.min(own);
             }
             if local.id.index.get() == 0 {
-                deadline = deadline.min(vm.alarm());
+                let due = self.devices(local.id.vm).map_or(u64::MAX, Devices::due);
+                deadline = deadline.min(vm.alarm()).min(due);
             }
         }
         let deadline = if deadline == u64::MAX { None } else { Some(deadline) };

@@ -149,7 +149,15 @@ impl Vmm {
                 self.write_clock(cpu, vm, offset, size, value, host);
                 Entry::Resume
             }
-            (Some((Device::Virtio(_), _)) | None, _) => self.access_memory(running, access, host),
+            (Some((Device::Virtio(index), offset)), Direction::Read { to }) => {
+                let value = self.read_virtio(vm, index, offset, size);
+                Entry::Register { to, value: mmio::extend(access, value) }
+            }
+            (Some((Device::Virtio(index), offset)), Direction::Write { value }) => {
+                self.write_virtio(cpu, vm, index, (offset, size, value), host);
+                Entry::Resume
+            }
+            (None, _) => self.access_memory(running, access, host),
         };
         self.go_on(cpu, running, entry, host)
     }

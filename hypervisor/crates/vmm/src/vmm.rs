@@ -7,14 +7,19 @@ use spin::Mutex;
 use tantalum_hal::vm::{Action, Entry, Event, Exception, Fault, Host};
 use tantalum_manifest::VmsManifest;
 use tantalum_stage2::TablePool;
-use tantalum_types::{CpuIndex, MAX_VMS, VcpuIndex, VmIndex, VmVcpuId};
+use tantalum_types::{CpuIndex, MAX_VMS, Pa, PageRange, VcpuIndex, VmIndex, VmVcpuId};
 
 use crate::console::Console;
 use crate::cpu::Cpu;
+use crate::disk::{DISK_MEMORY, MAX_DISKS, MachineDisk};
 use crate::load::{self, Buffer};
 use crate::vcpu::{State, Vcpu};
 use crate::vgic::{Entered, VcpuSet};
+use crate::virtio_devices::{Devices, Network};
 use crate::vm::{Power, Vm};
+
+/// Is how long the switch remembers where an address is, in seconds (IEEE 802.1Q, table 8-6).
+const ADDRESS_AGE: u64 = 300;
 
 /// Counts the pages for translation tables that [`Vmm`] shares out.
 pub const TABLE_PAGES: usize = 64;
@@ -29,6 +34,10 @@ pub struct Vmm {
     /// The pages for translation tables. Nobody who has locked them waits for another lock.
     tables: Mutex<TablePool<TABLE_PAGES>>,
     pub(crate) console: Console,
+    /// The virtio devices of each virtual machine.
+    devices: [Devices; MAX_VMS],
+    pub(crate) network: Mutex<Network>,
+    pub(crate) disks: [MachineDisk; MAX_DISKS],
     /// Memory through which files are copied.
     buffer: Mutex<Buffer>,
     /// Whether the first processing element has begun.
@@ -48,6 +57,9 @@ impl Vmm {
             vms: Vec::new(),
             tables: Mutex::new(TablePool::new(0)),
             console: Console::new(),
+            devices: [const { Devices::new() }; MAX_VMS],
+            network: Mutex::new(Network::new()),
+            disks: [const { MachineDisk::new() }; MAX_DISKS],
             buffer: Mutex::new([0; _]),
             begun: AtomicBool::new(false),
             settled: AtomicBool::new(false),
@@ -64,6 +76,8 @@ impl Vmm {
         self.tables.get_mut().set_quota(TABLE_PAGES.checked_div(count).unwrap_or(0));
         let now = crate::clock::nanoseconds(host.now(), host.frequency());
         self.epoch = host.wall_clock().saturating_mul(1_000_000_000).saturating_sub(now);
+        self.network.get_mut().set_age(host.frequency().saturating_mul(ADDRESS_AGE));
+        let mut spare = manifest.vms.last().map_or(u64::MAX, |last| last.memory.end());
         for (index, vm) in VmIndex::all().zip(&manifest.vms) {
             let built = Vm::new(index, vm, self.epoch.saturating_add(now), self.tables.get_mut(), host);
             match &built {
@@ -81,6 +95,15 @@ impl Vmm {
             }
             // There are as many places as virtual machines in a manifest.
             let _ = self.vms.push(built.ok());
+            // Disks of the machine get their buffers behind what the virtual machines have of the pool.
+            let take = || {
+                let range = PageRange::from_size(Pa::non_secure(spare), DISK_MEMORY).ok()?;
+                spare = range.end();
+                manifest.memory_pool.contains_range(&range).then_some(range)
+            };
+            if let Some(vm) = self.vm(index) {
+                self.build_devices(vm, take, host);
+            }
         }
     }
 
@@ -186,6 +209,9 @@ impl Vmm {
         if resets {
             log::info!("vm {} is reset", vm.name());
             vm.reset(self.nanoseconds(host));
+            if let Some(devices) = self.devices(vm.index()) {
+                devices.reset();
+            }
             vm.set_power(Power::Loading);
             if let Some(first) = vm.vcpus.first().map(Vcpu::home).filter(|first| *first != cpu.index) {
                 host.kick(first);
@@ -237,7 +263,14 @@ impl Vmm {
             } else if intid == H::CONSOLE {
                 self.console_input(cpu, host);
             } else if intid != H::KICK {
-                log::warn!("interrupt {intid} is nobody's");
+                match self.disks.iter().find_map(|disk| disk.owner(intid)) {
+                    Some((vm, device)) => {
+                        if let Some(vm) = self.vm(vm) {
+                            self.run_device(cpu, vm, device, host);
+                        }
+                    }
+                    None => log::warn!("interrupt {intid} is nobody's"),
+                }
             }
             host.end_interrupt(cpu.index, intid);
         }
@@ -336,6 +369,11 @@ impl Vmm {
     /// Returns the virtual machine `index`, if there is one.
     pub fn vm(&self, index: VmIndex) -> Option<&Vm> {
         self.vms.get(index.get())?.as_ref()
+    }
+
+    /// Returns the virtio devices of virtual machine `index`.
+    pub(crate) fn devices(&self, index: VmIndex) -> Option<&Devices> {
+        self.devices.get(index.get())
     }
 
     /// Returns every virtual machine.
