@@ -1,6 +1,7 @@
 //! Direct requests, and who goes on with those that were stopped.
 
 use tantalum_ffa::{Call, DirectMessage, Status, Target, Width};
+use tantalum_hal::{Event, InterruptLine};
 use tantalum_sim::SimBuilder;
 use tantalum_sim::script::{Script, call, wait};
 use tantalum_types::{CpuIndex, EndpointId};
@@ -11,6 +12,9 @@ use crate::world::*;
 const ONE: EndpointId = EndpointId::new(0x8001);
 const EACH: EndpointId = EndpointId::new(0x8002);
 
+/// Asks [`yielding`] to be interrupted by the normal world instead.
+const INTERRUPTED: u64 = 1 << 32;
+
 /// Is a partition that yields as often as x3 says, and then answers with who has asked and x4.
 fn yielding() -> Script {
     let mut open: Option<(DirectMessage, u64)> = None;
@@ -19,6 +23,11 @@ fn yielding() -> Script {
             open = Some((request, request.payload[0]));
         }
         let Some((request, left)) = &mut open else { return Ok(wait()) };
+        if *left > INTERRUPTED {
+            *left -= 1;
+            return Ok(Event::Interrupt(InterruptLine::Foreign));
+        }
+        *left &= INTERRUPTED - 1;
         if *left > 0 {
             *left -= 1;
             return Ok(call(Call::Yield { target: Target::NONE, timeout: 0 }));
@@ -112,6 +121,18 @@ fn who_has_asked_goes_on_and_nobody_else() {
     assert_eq!(world.ask_on(0, 0, run(ONE, 0)), answered(0, ONE, 5));
     assert_eq!(world.ask_on(1, 0, run(EACH, 1)), answered(0, EACH, 6));
     assert_eq!(world.ask_on(0, 1, request(1, ONE, 0, 3)), answered(1, ONE, 3));
+}
+
+#[test]
+fn an_interrupt_of_the_normal_world_stops_a_call_until_it_is_gone_on_with() {
+    let world = world();
+    for partition in [ONE, EACH] {
+        let stopped = Call::Interrupt { target: target(partition, 0), intid: 0 };
+        assert_eq!(world.ask(0, request(0, partition, INTERRUPTED + 2, 4)), stopped);
+        assert_eq!(refused(world.ask(1, run(partition, 0))), Status::Busy);
+        assert_eq!(world.ask(0, run(partition, 0)), stopped);
+        assert_eq!(world.ask(0, run(partition, 0)), answered(0, partition, 4));
+    }
 }
 
 #[test]
