@@ -13,6 +13,7 @@ lib.source {
     "partitions"
     "payloads"
     "sim"
+    "model"
   ];
   optional = [ ".cargo" "clippy.toml" "rustfmt.toml" ];
   ignore = [ "README.md" "default.nix" "manifest.dts" ];
