@@ -10,6 +10,7 @@
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
 //! | `direct`, `service` | direct requests and responses, of the first form and of the second |
+//! | `straight` | the same between the normal world and a partition that waits, from the registers as they are |
 //! | `notify` | notifications, and the interrupts that announce them |
 //! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
@@ -59,6 +60,7 @@ mod service;
 mod share;
 mod shared_vcpu;
 mod spmc;
+mod straight;
 mod timer;
 mod vcpu;
 mod version;
@@ -66,5 +68,5 @@ mod virtual_interrupts;
 mod vm;
 
 pub use partition::TABLE_PAGES;
-pub use spmc::{Cpu, Spmc};
+pub use spmc::{Cpu, Spmc, Step};
 pub use version::SPMC_VERSION;

@@ -281,8 +281,8 @@ impl Partition {
     }
 
     /// Returns the roots of the partition's address spaces.
-    pub(crate) fn roots(&self) -> Stage2Roots {
-        self.roots
+    pub(crate) fn roots(&self) -> &Stage2Roots {
+        &self.roots
     }
 
     /// Tells whether the partition has one execution context for each processing element, which stay there.

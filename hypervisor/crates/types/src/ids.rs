@@ -61,6 +61,9 @@ macro_rules! bounded_index {
         pub struct $name(u8);
 
         impl $name {
+            /// Is the index 0.
+            pub const FIRST: Self = Self(0);
+
             /// Builds the index, or `None` if it is not below the compiled-in maximum.
             pub const fn new(index: usize) -> Option<Self> {
                 if index < $limit {
