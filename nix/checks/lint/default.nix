@@ -1,5 +1,5 @@
 # Style, and rules about the code that a compiler does not know.
-{ lib, sysroots, packages, vendors, dependencies, cases, ... }:
+{ lib, sysroots, packages, vendors, dependencies, hostOnly, cases, ... }:
 
 let
   inherit (packages) rust-core runner spmc spmc-trace;
@@ -47,11 +47,11 @@ in
       ${formatting}
       check 'clippy: logic and tests, on the host' cargo clippy --locked --all-targets -- -D warnings
       check 'clippy: all that runs on the machine' \
-        cargo clippy --locked --workspace --exclude tantalum-sim --target "$target" -- -D warnings
+        cargo clippy --locked --workspace ${hostOnly} --target "$target" -- -D warnings
       check 'clippy: the SPMC that records' \
         cargo clippy --locked --package tantalum-spmc-image --features trace --target "$target" -- -D warnings
       export RUSTDOCFLAGS="-D warnings --sysroot=$core"
-      check 'cargo doc' cargo doc --locked --workspace --exclude tantalum-sim --no-deps --target "$target"
+      check 'cargo doc' cargo doc --locked --workspace ${hostOnly} --no-deps --target "$target"
 
       cargo metadata --locked --format-version 1 > metadata.json
       check 'dependencies point one way' python3 "$policy" dependencies metadata.json
