@@ -143,6 +143,7 @@ in
     inherit cases spmc;
     spmc_trace = spmc-trace;
     rules = ./no-fp.awk;
+    elf = ./elf.py;
     script = ''
       . "$cases"
       suite lint-binary
@@ -150,6 +151,12 @@ in
         aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$spmc/spmc.elf" | awk -f "$rules"
       }
       check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp
+      # The call graph comes from the disassembly; elf.py says what that cannot see.
+      check 'no panic is reachable from the logic of the SPMC' python3 "$elf" panics "$spmc/spmc.elf"
+      check 'the SPMC has room for its deepest stacks' python3 "$elf" stacks "$spmc/spmc.elf"
+      check 'the memory of the SPMC' python3 "$elf" memory "$spmc/spmc.elf"
+      python3 "$elf" stacks "$spmc/spmc.elf" || true
+      python3 "$elf" memory "$spmc/spmc.elf" || true
       no_recorder() {
         # Symbols, strings and debugging information alike. That it would be found, the other SPMC shows.
         grep -q tantalum_trace "$spmc_trace/spmc.elf"
