@@ -14,6 +14,7 @@ lib.source {
     "payloads"
     "sim"
     "model"
+    "fuzz"
   ];
   optional = [ ".cargo" "clippy.toml" "rustfmt.toml" ];
   ignore = [ "README.md" "default.nix" "manifest.dts" ];

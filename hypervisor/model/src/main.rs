@@ -2,6 +2,8 @@
 //!
 //!     tantalum-model STEPS [SEED]     random steps; prints a script that fails, shrunk
 //!     tantalum-model replay FILE      a script
+
+#![forbid(unsafe_code)]
 #![allow(clippy::arithmetic_side_effects)]
 
 use std::process::ExitCode;

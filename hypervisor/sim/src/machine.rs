@@ -135,6 +135,11 @@ impl Machine {
         self.gic.lock().unwrap().is_active(cpu, intid)
     }
 
+    /// Tells whether an edge of an interrupt has come that was not taken.
+    pub fn has_edge(&self, cpu: CpuIndex, intid: u32) -> bool {
+        self.gic.lock().unwrap().has_edge(cpu, intid)
+    }
+
     /// Returns what was done to the interrupt controller that it does not stand, as text.
     pub fn interrupt_mistakes(&self) -> Vec<String> {
         self.gic.lock().unwrap().mistakes.clone()
@@ -185,6 +190,11 @@ impl Machine {
     pub fn set_counter(&self, now: u64) {
         self.counter.store(now, Ordering::Relaxed);
         self.update_timers();
+    }
+
+    /// Returns where the system counter stands.
+    pub fn counter(&self) -> u64 {
+        self.counter.load(Ordering::Relaxed)
     }
 
     /// Returns when the hypervisor's timer on `cpu` is to go off, if it is on.

@@ -283,6 +283,11 @@ impl Sim {
         action
     }
 
+    /// Forgets what a processing element was at, as when it has been off: to be followed by [`Event::Started`].
+    pub fn reset_cpu(&self, cpu: usize) {
+        *self.cpus[cpu].lock().unwrap() = Cpu::new(CpuIndex::new(cpu).unwrap());
+    }
+
     /// Returns the address spaces of a partition that has run.
     pub fn roots_of(&self, partition: PartitionIndex) -> Option<Stage2Roots> {
         self.roots.lock().unwrap().get(&partition).copied()

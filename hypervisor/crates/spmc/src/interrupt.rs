@@ -18,7 +18,7 @@
 //!
 //! It stays active until the partition deactivates it, or waits again after it has got it.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use heapless::Vec;
 use tantalum_ffa::{Call, Status, Target, answer};

@@ -90,6 +90,15 @@ impl Model {
         self.pieces.iter().position(|piece| piece.place == Place::On(cpu))
     }
 
+    /// Returns the chain that a piece is: whoever was asked by one that is being stopped is the head.
+    fn chain(&self, piece: usize) -> &[Link] {
+        let links = &self.pieces[piece].links;
+        // The last one is part of it, whatever has become of him.
+        let askers = &links[..links.len() - 1];
+        let dying = askers.iter().rposition(|link| !self.is_live(link.context.sp));
+        &links[dying.map_or(0, |dying| dying + 1)..]
+    }
+
     /// Returns who runs on `cpu`, if that is not the normal world.
     pub(crate) fn runs_on(&self, cpu: usize) -> Option<Context> {
         Some(self.pieces[self.piece_on(cpu)?].links.last()?.context)
@@ -177,7 +186,7 @@ impl Model {
     /// Lets who runs go on, or first whoever has an interrupt to handle.
     pub(crate) fn interrupt_or_run(&mut self, cpu: usize, entry: Entry) -> Next {
         let piece = self.piece_on(cpu).expect("somebody runs");
-        let gives_way = self.pieces[piece].links.iter().all(|link| self.traits[link.context.sp].gives_way);
+        let gives_way = self.chain(piece).iter().all(|link| self.traits[link.context.sp].gives_way);
         if self.to_wake[cpu].contains(&true) && self.behind[cpu].is_none() && gives_way {
             self.pieces[piece].place = Place::Under(cpu);
             if let Some(next) = self.handle_interrupt(cpu, Behind::Piece(entry)) {
@@ -438,10 +447,7 @@ impl Model {
         }
         let at = self.piece_on(cpu)?;
         self.pieces[at].place = Place::Preempted;
-        // Whoever was asked by one that is being stopped is the normal world's to run.
-        let links = &self.pieces[at].links;
-        let dying = links.iter().rposition(|link| !self.is_live(link.context.sp));
-        let head = links[dying.map_or(0, |dying| dying + 1)].context;
+        let head = self.chain(at)[0].context;
         Some(self.give_to_normal(cpu, answer::interrupt(head.target(), 0)))
     }
 
