@@ -4,7 +4,9 @@ use core::error::Error;
 use core::fmt;
 
 use tantalum_ffa::notification::PendingNotifications;
-use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Uuid, Version, Width, function as f};
+use tantalum_ffa::{
+    Call, DirectMessage, FrameworkMessage, Uuid, Version, Width, function as f, uuid_from_pair,
+};
 use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::interrupt::{Delivery, take};
@@ -187,8 +189,8 @@ pub fn serve(
     }
 }
 
-/// Puts the answer to a direct request of another partition or the normal world, or to time to run, in its place, and
-/// says whether it was one. These come often, so they are taken from the registers as they are.
+/// Puts the answer to a direct request, or to time to run, in its place, and says whether it was one. These come often, so
+/// they are taken from the registers as they are.
 #[inline(always)]
 fn answered(partition: &dyn Partition, spmc: &Spmc<'_>, registers: &mut CallRegisters) -> bool {
     let [x0, x1, x2, payload @ ..] = registers.first_eight();
@@ -197,6 +199,10 @@ fn answered(partition: &dyn Partition, spmc: &Spmc<'_>, registers: &mut CallRegi
         f::DIRECT_REQ_64 => (f::DIRECT_REQ_64, f::DIRECT_RESP_64),
         f::RUN => {
             registers.set_first_eight([f::MSG_WAIT.into(), 0, 0, 0, 0, 0, 0, 0]);
+            return true;
+        }
+        f::DIRECT_REQ2 => {
+            serve_service(partition, spmc, registers);
             return true;
         }
         _ => return false,
@@ -221,6 +227,22 @@ fn answered(partition: &dyn Partition, spmc: &Spmc<'_>, registers: &mut CallRegi
     let ends = u64::from(u32::from_le_bytes([b2, b3, b0, b1]));
     registers.set_first_eight([response.into(), ends, 0, x3, x4, x5, x6, x7]);
     true
+}
+
+/// Puts the answer to a request to a service in its place.
+#[inline(always)]
+fn serve_service(partition: &dyn Partition, spmc: &Spmc<'_>, registers: &mut CallRegisters) {
+    let [x0, x1, x2, x3, payload @ ..] = &mut registers.0;
+    let [b0, b1, b2, b3, ..] = x1.to_le_bytes();
+    let request = ServiceRequest {
+        sender: EndpointId::new(u16::from_le_bytes([b2, b3])),
+        receiver: EndpointId::new(u16::from_le_bytes([b0, b1])),
+        uuid: uuid_from_pair([*x2, *x3]),
+        payload: *payload,
+    };
+    *payload = partition.service(spmc, &request);
+    (*x0, *x1) = (f::DIRECT_RESP2.into(), u32::from_le_bytes([b2, b3, b0, b1]).into());
+    (*x2, *x3) = (0, 0);
 }
 
 /// Returns the low half of a register.
@@ -298,6 +320,9 @@ mod tests {
                 events.extend([plain, padded]);
             }
         }
+        let (sender, receiver) = (EndpointId::new(3), EndpointId::new(0x8001));
+        let payload = core::array::from_fn(|index| index as u64 * 0x1_0000_0001);
+        events.push(Call::DirectRequest2 { sender, receiver, uuid: Uuid::from_u128(7), payload }.encode());
         let mut answers = 0;
         for event in events {
             let mut registers = event;
@@ -307,7 +332,7 @@ mod tests {
                 answers += 1;
             }
         }
-        assert_eq!(answers, 5);
+        assert_eq!(answers, 6);
     }
 
     #[test]

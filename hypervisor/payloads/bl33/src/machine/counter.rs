@@ -29,11 +29,11 @@ impl Pace {
     }
 }
 
-/// Makes a call. Returns x0 of the answer, and how many ticks went by, up to one more or less than is true.
-pub(crate) fn timed_call(registers: &CallRegisters) -> (u64, u64) {
+/// Makes a call. Returns x0 to x7 of the answer, the others being those of the call, and how many ticks went by, up to one
+/// more or less than is true.
+pub(crate) fn timed_call(registers: &CallRegisters) -> (CallRegisters, u64) {
     let mut registers = *registers;
     // SAFETY: the function has the registers for itself, and keeps to the procedure call standard.
     let ticks = unsafe { bl33_timed_call(&mut registers) };
-    let [function, ..] = registers.0;
-    (function, ticks)
+    (registers, ticks)
 }
