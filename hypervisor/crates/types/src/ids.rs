@@ -8,6 +8,9 @@ pub const MAX_PARTITIONS: usize = 8;
 /// Bounds the number of execution contexts of a partition, one for each processing element.
 pub const MAX_VCPUS: usize = 8;
 
+/// Bounds the number of virtual machines.
+pub const MAX_VMS: usize = 8;
+
 /// Bounds the number of processing elements.
 pub const MAX_CPUS: usize = 8;
 
@@ -98,6 +101,11 @@ bounded_index! {
 }
 
 bounded_index! {
+    /// Counts virtual machines in the order of their manifest, from 0.
+    VmIndex, MAX_VMS
+}
+
+bounded_index! {
     /// Counts processing elements by their linear core id, from 0.
     CpuIndex, MAX_CPUS
 }
@@ -125,6 +133,15 @@ pub struct VcpuId {
     /// The partition that the execution context belongs to.
     pub partition: PartitionIndex,
     /// The execution context within the partition.
+    pub index: VcpuIndex,
+}
+
+/// Names one virtual CPU of one virtual machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VmVcpuId {
+    /// The virtual machine that the virtual CPU belongs to.
+    pub vm: VmIndex,
+    /// The virtual CPU within the virtual machine.
     pub index: VcpuIndex,
 }
 

@@ -13,7 +13,10 @@ mod range;
 mod registers;
 
 pub use address::{Address, AddressSpace, Ipa, PAGE_SHIFT, PAGE_SIZE, Pa, Va};
-pub use ids::{CpuIndex, EndpointId, MAX_CPUS, MAX_PARTITIONS, MAX_VCPUS, PartitionIndex, VcpuId, VcpuIndex};
+pub use ids::{
+    CpuIndex, EndpointId, MAX_CPUS, MAX_PARTITIONS, MAX_VCPUS, MAX_VMS, PartitionIndex, VcpuId, VcpuIndex,
+    VmIndex, VmVcpuId,
+};
 pub use range::{PageRange, Pages, RangeError};
 pub use registers::CallRegisters;
 pub use uuid::Uuid;
