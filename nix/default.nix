@@ -72,6 +72,9 @@ let
       };
     };
 
+    # What the SPMC's image consists of, and the figures of it that have a budget.
+    size-report = call ./size-report.nix { inherit lib sysroots spmc; };
+
     runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
 
     default = image;
