@@ -78,9 +78,16 @@ in
   '';
 
   bench = app "tantalum-bench" sysroots.qemu ''
-    # Count how many instructions calls take: tantalum-bench [RUNNER OPTION...]
-    enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount \
-      --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
+    # Count how many instructions calls take, and hold that against the budgets: tantalum-bench [FOLDER]
+    out=''${1-}
+    [ -n "$out" ] || out=$(mktemp -d "''${TMPDIR:-/tmp}/tantalum-bench.XXXXXX")
+    (enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount --name bench \
+      --expect ${../tests/benchmarks/list.txt} --append bl33.benchmarks=1 --append bl33.version=10002 --out "$out")
+    status=0
+    (enter ${runner}/bin/runner bench --budgets ${../tests/benchmarks/budgets.txt} \
+      --figures ${packages.size-report}/figures.txt "$out") || status=$?
+    echo "bench: bench.json, bench.txt and bench.svg are in $out"
+    exit "$status"
   '';
 
   model = app "tantalum-model" sysroots.base ''
@@ -117,6 +124,11 @@ in
     if [ -f "$out/console.log" ]; then grep -F 'soak: ' "$out/console.log" || true; fi
     echo "soak: reports are in $out unless --out says otherwise"
     exit "$status"
+  '';
+
+  size = app "tantalum-size" sysroots.base ''
+    # What the SPMC's image consists of: tantalum-size
+    cat ${packages.size-report}/size.txt
   '';
 
   shell = app "tantalum-shell" sysroots.shell ''

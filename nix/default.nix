@@ -75,6 +75,8 @@ let
     # Proof on the host: the reference model, and the fuzz targets.
     model = call ../hypervisor/model { inherit lib; vendor = vendors.hypervisor; };
     fuzz = call ../hypervisor/fuzz { inherit lib; vendor = vendors.hypervisor; };
+    # What the SPMC's image consists of, and the figures of it that have a budget.
+    size-report = call ./size-report.nix { inherit lib sysroots spmc; };
 
     runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
 
