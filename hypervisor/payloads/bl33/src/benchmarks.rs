@@ -10,10 +10,11 @@ use tantalum_ffa::{Call, DirectMessage, Target, Uuid, Version, Width, function a
 use tantalum_types::CallRegisters;
 
 use crate::endpoint::{ECHO, request};
-use crate::machine::console::line;
-use crate::machine::counter;
 use crate::mailbox::{Mailbox, RELEASE};
 use crate::test::{Case, Test, cases};
+use tantalum_payload::call::Conduit;
+use tantalum_payload::console::line;
+use tantalum_payload::counter;
 
 pub(crate) const CASES: &[Case] =
     cases![version, features, id_get, partition_info_get, rx_release, direct_req_32, direct_req_64, run,];
@@ -27,7 +28,7 @@ fn measure(t: &Test, call: &CallRegisters, function: u32, budget: u64, prepare: 
     let pace = counter::Pace::measure();
     let once = || {
         prepare();
-        let (answer, ticks) = counter::timed_call(call);
+        let (answer, ticks) = counter::timed_call(Conduit::Smc, call);
         t.equal("answered by", answer, function.into());
         pace.instructions(ticks)
     };
