@@ -1,6 +1,6 @@
 //! Work for the other CPUs.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::cpu::{self, Mutex};
 
@@ -13,6 +13,8 @@ struct Slot {
     /// Whether the work was taken and is not done.
     busy: AtomicBool,
     work: Mutex<Option<Work>>,
+    /// Counts how often it has become ready for work.
+    ready: AtomicU32,
 }
 
 /// Holds what each of `N` CPUs is given to do.
@@ -26,7 +28,12 @@ impl<const N: usize> Workers<N> {
     /// Makes it for CPUs of which none is up, and which `wake` wakes.
     pub const fn new(wake: fn(usize)) -> Self {
         let slots = [const {
-            Slot { up: AtomicBool::new(false), busy: AtomicBool::new(false), work: Mutex::new(None) }
+            Slot {
+                up: AtomicBool::new(false),
+                busy: AtomicBool::new(false),
+                work: Mutex::new(None),
+                ready: AtomicU32::new(0),
+            }
         }; N];
         Self { slots, wake }
     }
@@ -73,6 +80,15 @@ impl<const N: usize> Workers<N> {
         self.slots[cpu].busy.store(false, Ordering::Release);
     }
 
+    /// Gives the CPU `cpu` work that may end by [`Self::serve`] being called anew, and waits until it is ready for more.
+    pub fn restart(&self, cpu: usize, work: &'static (dyn Fn() + Sync)) {
+        let ready = &self.slots[cpu].ready;
+        let before = ready.load(Ordering::Acquire);
+        self.start(cpu, work);
+        cpu::wait_until(|| ready.load(Ordering::Acquire) != before);
+        self.slots[cpu].busy.store(false, Ordering::Release);
+    }
+
     /// Gives work to another CPU. Who calls this calls [`Self::wait`] before the work goes out of scope.
     fn start(&self, cpu: usize, work: &(dyn Fn() + Sync)) {
         // SAFETY: only the lifetime is changed, and every caller waits until the work is done.
@@ -92,12 +108,14 @@ impl<const N: usize> Workers<N> {
     /// unless what it is given is so.
     pub fn serve(&self, cpu: usize, sleep_unless: impl Fn(&dyn Fn() -> bool)) -> ! {
         let slot = &self.slots[cpu];
+        slot.ready.fetch_add(1, Ordering::AcqRel);
         self.set_up(cpu, true);
         loop {
             let work = slot.work.lock().take();
             match work {
                 Some(work) => {
                     work();
+                    slot.ready.fetch_add(1, Ordering::AcqRel);
                     slot.busy.store(false, Ordering::Release);
                 }
                 None => sleep_unless(&|| slot.work.lock().is_some()),

@@ -29,6 +29,11 @@ use tantalum_payload::console::line;
 use tantalum_payload::report::run_all;
 use test::Test;
 
+/// Tells whether the machine is QEMU itself, with no hypervisor of ours between: `guest.reference=1` says so.
+fn on_reference() -> bool {
+    tree::argument("guest.reference=") == Some("1")
+}
+
 /// Does what the command line asks for.
 fn main() {
     line(format_args!("guest: starts at EL{}", sysreg::read::currentel() >> 2));

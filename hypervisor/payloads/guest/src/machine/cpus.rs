@@ -75,13 +75,20 @@ pub(crate) fn entry_point() -> u64 {
 /// # Errors
 /// Returns PSCI's error code.
 pub(crate) fn turn_on_with(cpu: usize, context: u64) -> Result<(), i64> {
-    WORKERS.set_up(cpu, false);
-    match psci::cpu_on(cpu as u64, entry_point(), context) {
-        0 => {}
-        error => return Err(error),
+    match wait_for_up(cpu, || psci::cpu_on(cpu as u64, entry_point(), context)) {
+        0 => Ok(()),
+        error => Err(error),
     }
-    wait_until(|| WORKERS.is_up(cpu));
-    Ok(())
+}
+
+/// Waits until the CPU `cpu` is up, if `call`, which turns it on, says that it will be; returns what it says.
+pub(crate) fn wait_for_up(cpu: usize, call: impl FnOnce() -> i64) -> i64 {
+    WORKERS.set_up(cpu, false);
+    let answer = call();
+    if answer == 0 {
+        wait_until(|| WORKERS.is_up(cpu));
+    }
+    answer
 }
 
 /// Turns a CPU on and waits until it is up.
@@ -105,6 +112,31 @@ pub(crate) fn turn_off(cpu: usize) {
     );
 }
 
+/// Is the state, the context and the answer of [`power_down`].
+static SUSPENDED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+/// Is what the answer is while there is none.
+const NO_ANSWER: u64 = u64::MAX;
+
+/// Has a CPU suspend itself, with an interrupt pending, and waits until it is back. Returns what the call returned;
+/// `None` if it did not, and the CPU began at the entry point.
+pub(crate) fn power_down(cpu: usize, state: u64, context: u64) -> Option<i64> {
+    let [to_state, to_context, answer] = &SUSPENDED;
+    to_state.store(state, Ordering::Release);
+    to_context.store(context, Ordering::Release);
+    answer.store(NO_ANSWER, Ordering::Release);
+    WORKERS.restart(cpu, &|| {
+        let [state, context, answer] = &SUSPENDED;
+        interrupts::mask();
+        // Something is pending, so that it does not sleep for long.
+        interrupts::wake(current());
+        let parameters = [state.load(Ordering::Acquire), entry_point(), context.load(Ordering::Acquire)];
+        answer.store(psci::call(psci::function::CPU_SUSPEND, parameters) as u64, Ordering::Release);
+        interrupts::unmask();
+    });
+    let answer = answer.load(Ordering::Acquire);
+    (answer != NO_ANSWER).then_some(answer as i64)
+}
+
 /// Tells whether a CPU is one that was turned on and came up.
 pub(crate) fn is_up(cpu: usize) -> bool {
     WORKERS.is_up(cpu)
@@ -118,6 +150,11 @@ pub(crate) fn on(cpu: usize, work: impl Fn() + Sync) {
 /// Runs `work` on all CPUs at once, each with its index, and waits for their end.
 pub(crate) fn on_all(work: impl Fn(usize) + Sync) {
     WORKERS.on_first(count(), work);
+}
+
+/// Runs `work` on the first `count` CPUs at once.
+pub(crate) fn on_first(count: usize, work: impl Fn(usize) + Sync) {
+    WORKERS.on_first(count, work);
 }
 
 /// Returns the indices of all CPUs but this one.

@@ -29,7 +29,7 @@ pub(crate) mod read {
     readable! {
         midr_el1 mpidr_el1 revidr_el1 ctr_el0 dczid_el0 clidr_el1 currentel daif spsel isr_el1
         sctlr_el1 tcr_el1 ttbr0_el1 mair_el1 vbar_el1 cpacr_el1
-        id_aa64pfr0_el1 id_aa64pfr1_el1 id_aa64zfr0_el1 id_aa64dfr0_el1 id_aa64dfr1_el1 id_aa64isar0_el1
+        id_aa64pfr0_el1 id_aa64pfr1_el1 id_aa64dfr0_el1 id_aa64dfr1_el1 id_aa64isar0_el1
         id_aa64isar1_el1 id_aa64mmfr0_el1 id_aa64mmfr1_el1 id_aa64mmfr2_el1
         cntfrq_el0 cntvct_el0 cntpct_el0
         icc_iar0_el1 icc_iar1_el1 icc_hppir0_el1 icc_hppir1_el1 icc_rpr_el1
