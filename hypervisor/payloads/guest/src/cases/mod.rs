@@ -2,24 +2,40 @@
 
 #![forbid(unsafe_code)]
 
+mod atomics;
 mod boot;
 mod count;
 mod debug;
+mod eoi;
 mod exceptions;
 mod external;
 mod ffa;
 mod fp;
+mod gicd;
+mod gicd_access;
+mod gicr;
 mod hotplug;
 mod ids;
+mod many;
 mod mmio;
+mod mmu;
 mod pauth;
+mod priority;
+mod progress;
 mod psci;
 mod psci_on;
 mod psci_state;
 mod ptimer;
+mod ram;
+mod rtc;
+mod sgi;
 mod smccc;
+mod smp;
+mod spi;
 mod sysregs;
 mod tree;
+mod trigger;
+mod uart;
 mod vtimer;
 mod wait;
 
@@ -47,4 +63,20 @@ pub(crate) const ALL: &[&[Case]] = &[
     wait::CASES,
     vtimer::CASES,
     ptimer::CASES,
+    gicd::CASES,
+    gicd_access::CASES,
+    gicr::CASES,
+    sgi::CASES,
+    spi::CASES,
+    priority::CASES,
+    eoi::CASES,
+    many::CASES,
+    trigger::CASES,
+    uart::CASES,
+    rtc::CASES,
+    ram::CASES,
+    mmu::CASES,
+    atomics::CASES,
+    smp::CASES,
+    progress::CASES,
 ];

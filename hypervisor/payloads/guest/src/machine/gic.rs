@@ -33,6 +33,9 @@ pub(crate) mod register {
     pub(crate) const GICR_WAKER: usize = 0x0014;
 }
 
+/// Lists SPIs that no device has.
+pub(crate) const FREE: core::ops::Range<usize> = 42..48;
+
 /// There is nothing to acknowledge.
 pub(crate) const SPURIOUS: u64 = 1023;
 
@@ -200,6 +203,11 @@ pub(crate) fn acknowledge() -> u64 {
 /// Drops the priority of an interrupt of Group 1, and deactivates it unless EOImode is set.
 pub(crate) fn end(intid: u64) {
     sysreg::write::icc_eoir1_el1(intid);
+}
+
+/// Returns how many numbers of interrupts the distributor has (GICD_TYPER.ITLinesNumber).
+pub(crate) fn lines() -> usize {
+    ((distributor(register::TYPER) as usize & 0x1f) + 1) * 32
 }
 
 /// Tells whether an interrupt is signalled to this CPU (ISR_EL1.I).

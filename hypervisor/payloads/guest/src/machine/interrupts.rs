@@ -65,7 +65,8 @@ pub(super) extern "C" fn arrived() {
             return;
         }
         let number = intid as usize;
-        if let Some(hook) = HOOKS.get(number).and_then(|hook| *hook.lock()) {
+        let hook = HOOKS.get(number).and_then(|hook| *hook.lock());
+        if let Some(hook) = hook {
             hook();
         }
         if let Some(count) = ARRIVED[cpus::current()].get(number) {
@@ -94,6 +95,25 @@ pub(crate) fn on_arrival(intid: usize, hook: Option<Hook>) {
 /// Wakes another CPU.
 pub(super) fn wake(cpu: usize) {
     gic::send(gic::sgi(WAKE, 1 << cpu));
+}
+
+/// Lets interrupts of higher priority in while one is handled: those that are pending are taken before it goes on.
+pub(crate) fn nest() {
+    // SAFETY: what an exception overwrites is kept around those that come; the vectors are in place.
+    unsafe {
+        asm!(
+            "mrs {elr}, elr_el1",
+            "mrs {spsr}, spsr_el1",
+            "msr daifclr, #2",
+            "isb",
+            "nop",
+            "msr daifset, #2",
+            "msr elr_el1, {elr}",
+            "msr spsr_el1, {spsr}",
+            elr = out(reg) _,
+            spsr = out(reg) _,
+        );
+    }
 }
 
 /// Masks interrupts on this CPU.
