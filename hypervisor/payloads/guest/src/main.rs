@@ -22,6 +22,7 @@
 mod cases;
 mod machine;
 mod test;
+mod virtio;
 
 use machine::{cpus, memory, psci, sysreg, tree};
 use tantalum_payload::call::Conduit;

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod atomics;
+mod blk;
+mod blk_errors;
 mod boot;
 mod count;
 mod debug;
@@ -14,11 +16,13 @@ mod fp;
 mod gicd;
 mod gicd_access;
 mod gicr;
+mod hostile_queue;
 mod hotplug;
 mod ids;
 mod many;
 mod mmio;
 mod mmu;
+mod net;
 mod pauth;
 mod priority;
 mod progress;
@@ -27,7 +31,9 @@ mod psci_on;
 mod psci_state;
 mod ptimer;
 mod ram;
+mod rng;
 mod rtc;
+mod serial;
 mod sgi;
 mod smccc;
 mod smp;
@@ -36,6 +42,7 @@ mod sysregs;
 mod tree;
 mod trigger;
 mod uart;
+mod virtio_probe;
 mod vtimer;
 mod wait;
 
@@ -79,4 +86,11 @@ pub(crate) const ALL: &[&[Case]] = &[
     atomics::CASES,
     smp::CASES,
     progress::CASES,
+    virtio_probe::CASES,
+    blk::CASES,
+    blk_errors::CASES,
+    rng::CASES,
+    serial::CASES,
+    net::CASES,
+    hostile_queue::CASES,
 ];

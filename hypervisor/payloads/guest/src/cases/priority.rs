@@ -197,7 +197,7 @@ fn changed_while_pending(t: &Test) {
 
 fn nested_in_handler(t: &Test) {
     /// Lets the higher one in while this one is at work.
-    fn hook() {
+    fn hook(_: usize) {
         send_to_self(HIGH);
         // The handler's own return address is kept where it is; only what is higher can come.
         interrupts::nest();

@@ -57,7 +57,7 @@ fn set(t: &Test) {
     write(LR, before);
 }
 
-fn silence() {
+fn silence(_: usize) {
     write(ICR, 1);
 }
 

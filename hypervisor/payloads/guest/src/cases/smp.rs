@@ -31,7 +31,7 @@ const SGI: usize = 13;
 
 fn lock_with_interrupts(t: &Test) {
     static CELL: Mutex<u64> = Mutex::new(0);
-    fn hook() {
+    fn hook(_: usize) {
         *CELL.lock() += 1;
     }
     *CELL.lock() = 0;
@@ -111,7 +111,7 @@ fn round_trip(t: &Test) {
     // One interrupt goes round through all CPUs, passed on by handlers.
     static ROUNDS: AtomicU64 = AtomicU64::new(0);
     const COUNT: u64 = 400;
-    fn hook() {
+    fn hook(_: usize) {
         if ROUNDS.fetch_add(1, Ordering::AcqRel) + 1 < COUNT {
             gic::send(gic::sgi(SGI, 1 << ((cpus::current() + 1) % cpus::count())));
         }

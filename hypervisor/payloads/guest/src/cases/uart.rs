@@ -102,7 +102,7 @@ fn clear(t: &Test) {
 }
 
 /// Silences the port, as an interrupt's handler does.
-fn silence() {
+fn silence(_: usize) {
     write(IMSC, 0);
     write(ICR, ALL);
 }

@@ -26,8 +26,8 @@ pub(crate) const DISTRIBUTOR_ON: u32 = 1 << 4 | 1 << 1 | 1;
 static ARRIVED: [[AtomicU32; NUMBERS]; cpus::MOST] =
     [const { [const { AtomicU32::new(0) }; NUMBERS] }; cpus::MOST];
 
-/// Is what is done about an interrupt before it is ended, such as to silence a device.
-type Hook = fn();
+/// Is what is done about an interrupt, whose number it gets, before it is ended, such as to silence a device.
+type Hook = fn(usize);
 
 static HOOKS: [Mutex<Option<Hook>>; NUMBERS] = [const { Mutex::new(None) }; NUMBERS];
 
@@ -67,7 +67,7 @@ pub(super) extern "C" fn arrived() {
         let number = intid as usize;
         let hook = HOOKS.get(number).and_then(|hook| *hook.lock());
         if let Some(hook) = hook {
-            hook();
+            hook(number);
         }
         if let Some(count) = ARRIVED[cpus::current()].get(number) {
             count.fetch_add(1, Ordering::AcqRel);

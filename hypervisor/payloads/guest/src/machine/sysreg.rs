@@ -222,6 +222,12 @@ pub(crate) fn enable_signing(enable: bool) {
     unsafe { asm!("msr sctlr_el1, {}", "isb", in(reg) sctlr, options(nostack, preserves_flags)) };
 }
 
+/// Orders accesses to memory, as devices see them.
+pub(crate) fn dmb() {
+    // SAFETY: it only orders.
+    unsafe { asm!("dmb sy", options(nostack, preserves_flags)) };
+}
+
 /// Lets nothing behind it happen before what is ahead.
 pub(crate) fn isb() {
     // SAFETY: it only orders.

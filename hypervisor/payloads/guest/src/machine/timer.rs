@@ -19,7 +19,7 @@ pub(crate) struct Timer {
     /// Its interrupt.
     pub(crate) intid: usize,
     count: fn() -> u64,
-    silence: fn(),
+    silence: fn(usize),
 }
 
 /// Is the virtual timer.
@@ -29,7 +29,7 @@ pub(crate) const VIRTUAL: Timer = Timer {
     value: sysreg::CNTV_TVAL_EL0,
     intid: VIRTUAL_TIMER,
     count: virtual_count,
-    silence: || sysreg::CNTV_CTL_EL0.write(0),
+    silence: |_| sysreg::CNTV_CTL_EL0.write(0),
 };
 
 /// Is the physical timer.
@@ -39,7 +39,7 @@ pub(crate) const PHYSICAL: Timer = Timer {
     value: sysreg::CNTP_TVAL_EL0,
     intid: PHYSICAL_TIMER,
     count: physical_count,
-    silence: || sysreg::CNTP_CTL_EL0.write(0),
+    silence: |_| sysreg::CNTP_CTL_EL0.write(0),
 };
 
 fn virtual_count() -> u64 {
