@@ -24,12 +24,24 @@ fn nowhere() -> u64 {
 /// Lets a disk's driver do something wrong: the device gives up, and works after a reset. Skips the case where there is
 /// no disk.
 fn misbehave(t: &Test, wrong: impl Fn(&Disk)) {
+    misbehave_but(t, true, wrong);
+}
+
+/// Lets a disk's driver name memory that there is not. QEMU answers such requests, with or without an error; what is
+/// not memory is of no use to it, and no harm. Our devices have to give up.
+fn name_nothing(t: &Test, wrong: impl Fn(&Disk)) {
+    misbehave_but(t, !crate::on_reference(), wrong);
+}
+
+fn misbehave_but(t: &Test, strict: bool, wrong: impl Fn(&Disk)) {
     let Some(device) = Disk::find(false) else { return t.skip("there is no disk that may be written") };
     let disk = Disk::begin(device);
     wrong(&disk);
     let used = disk.queue.wait();
-    t.check(used.is_none(), format_args!("it was used: {used:x?}"));
-    t.check(disk.device.needs_reset(), format_args!("the device goes on"));
+    if strict || used.is_none() {
+        t.check(used.is_none(), format_args!("it was used: {used:x?}"));
+        t.check(disk.device.needs_reset(), format_args!("the device goes on"));
+    }
     disk.end();
     well(t);
 }
@@ -103,17 +115,17 @@ fn read_to(disk: &Disk, address: u64, size: u32) {
 
 fn outside_memory(t: &Test) {
     for address in [nowhere(), 1 << 40, 0xffff_ffff_ffff_f000] {
-        misbehave(t, |disk| read_to(disk, address, 512));
+        name_nothing(t, |disk| read_to(disk, address, 512));
     }
 }
 
 fn across_the_end(t: &Test) {
     let (ram, size) = tree::ram();
-    misbehave(t, |disk| read_to(disk, ram + size - 512, 1024));
+    name_nothing(t, |disk| read_to(disk, ram + size - 512, 1024));
 }
 
 fn address_wraps(t: &Test) {
-    misbehave(t, |disk| read_to(disk, u64::MAX - 255, 512));
+    name_nothing(t, |disk| read_to(disk, u64::MAX - 255, 512));
 }
 
 fn order_of_buffers(t: &Test) {
@@ -199,7 +211,9 @@ fn entropy_outside(t: &Test) {
     let queue = Queue::new(device, 0, 600);
     device.go();
     let used = queue.ask(&[Buffer::write(nowhere(), 64)]);
-    t.check(used.is_none() && device.needs_reset(), format_args!("the device goes on: {used:?}"));
+    if !crate::on_reference() {
+        t.check(used.is_none() && device.needs_reset(), format_args!("the device goes on: {used:?}"));
+    }
     device.begin(0);
     let queue = Queue::new(device, 0, 600);
     device.go();
@@ -221,6 +235,6 @@ fn says_so(t: &Test) {
 fn again_and_again(t: &Test) {
     for round in 0..10_u16 {
         misbehave(t, |disk| offer(&disk.queue, 0x100 + round));
-        misbehave(t, |disk| read_to(disk, nowhere() + u64::from(round) * 4096, 512));
+        name_nothing(t, |disk| read_to(disk, nowhere() + u64::from(round) * 4096, 512));
     }
 }

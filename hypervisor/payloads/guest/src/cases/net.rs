@@ -176,6 +176,9 @@ fn many(t: &Test) {
 
 fn without_buffers(t: &Test) {
     // Who has no room for frames loses them, or gets them later; who sends is not kept from going on.
+    if crate::on_reference() {
+        return t.skip("QEMU's hub lets who sends wait for who receives");
+    }
     let mut ports = of_kind(kind::NETWORK);
     let (Some(first), Some(second)) = (ports.next(), ports.next()) else {
         return t.skip("there are no two ports of a network");

@@ -107,6 +107,10 @@ fn acknowledge(intid: usize) {
         CONFIG_CHANGES.fetch_add(1, Ordering::AcqRel);
     }
     mmio::write32(base + register::INTERRUPT_ACK, reasons);
+    // A device that has given up need not listen any more: QEMU's keeps its interrupt up until it is reset.
+    if mmio::read32(base + register::STATUS) & status::NEEDS_RESET != 0 {
+        shared(intid).enable(false);
+    }
 }
 
 /// Returns how many interrupts said that a configuration or a status has changed.
