@@ -2,7 +2,7 @@
 # there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
 { lib, sysroots, packages, vendors }:
 let
-  inherit (packages) image image-trace bl33-image runner rust-core;
+  inherit (packages) image image-trace bl33-image guest-image-memory runner rust-core;
 
   # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
   # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
@@ -81,6 +81,30 @@ in
     # Count how many instructions calls take: tantalum-bench [RUNNER OPTION...]
     enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount \
       --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
+  '';
+
+  bench-linux = app "tantalum-bench-linux" sysroots.qemu ''
+    # How long Linux takes to its first process, by a clock that counts instructions: tantalum-bench-linux
+    # Waiting counts too, since each CPU's time is the same clock's.
+    out=$(mktemp -d "''${TMPDIR:-/tmp}/tantalum-bench-linux.XXXXXX")
+    # boot NAME CPUS OPTION...
+    boot() {
+      name=$1 cpus=$2
+      shift 2
+      (enter ${runner}/bin/runner run "$@" --accel icount --name "$name" --cpus "$cpus" \
+        --expect ${../tests/benchmarks/linux.txt} --out "$out/$name") > "$out/$name.log" || {
+        cat "$out/$name.log"
+        exit 1
+      }
+      microseconds=$(sed -n 's/.*\[ *\([0-9]*\)\.\([0-9]*\)\] tantalum-init: userspace is up$/\1\2/p' \
+        "$out/$name/console.log" | sed 's/^0*//')
+      # An instruction takes 4 ns.
+      echo "$name: $microseconds us, $((microseconds * 250)) instructions"
+    }
+    for cpus in 1 4; do
+      boot "no-hypervisor-$cpus" "$cpus" --guest --memory 512M --image ${guest-image-memory} \
+        --append "tantalum.job=boot tantalum.cpus=$cpus tantalum.devices=net,console,rng"
+    done
   '';
 
   console = app "tantalum-console" sysroots.qemu ''

@@ -47,8 +47,14 @@ let
     kernel = call ../aosp-kernel common;
     kmod = call ../tests/kmod { inherit lib sysroots kernel; };
     rootfs = call ../rootfs (common // { inherit kernel kmod; });
+    guest = call ../rootfs/guest (common // { inherit kernel kmod; });
 
     image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
+
+    # Virtual machines, and the like on a machine without a hypervisor.
+    guest-image = call ./guest-image.nix { inherit lib sysroots kernel guest; };
+    # All in memory, so that a run repeats itself: what a disk of QEMU's takes is up to the host.
+    guest-image-memory = guest-image.override { disk = false; };
 
     # The same with an SPMC that records what it does, for tests and for people: it keeps no secrets.
     spmc-trace = spmc.override { trace = true; };

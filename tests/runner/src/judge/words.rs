@@ -101,10 +101,13 @@ impl Judge<'_> {
     }
 
     fn hanging(&self, cpus: &[CpuState]) -> String {
-        // The CPUs cannot tell the bare-metal suite from another hypervisor.
+        // The CPUs cannot tell the bare-metal suite, nor our hypervisor, from another one.
         let suite = self.expect.normal_world == NormalWorld::BareMetal;
-        let ours = |cpu: &CpuState| suite && cpu.level() == Some(Level::Pkvm);
-        if let Some(cpu) = qmp::suspect(cpus).filter(|cpu| !ours(cpu)) {
+        let at_el2 = |cpu: &CpuState| cpu.level() == Some(Level::Pkvm);
+        if let Some(cpu) = qmp::suspect(cpus).filter(|cpu| !(suite && at_el2(cpu))) {
+            if self.expect.normal_world.has_vms() && at_el2(cpu) {
+                return format!("CPU {} in {} at pc {:#x}", cpu.cpu, Level::Vmm, cpu.pc);
+            }
             return cpu.to_string();
         }
         let stage = self.record.furthest().map(|m| m.stage);
