@@ -24,6 +24,7 @@ let
       cargo build --release --locked --target "$target" --package tantalum-spmc-image
       cargo build --release --locked --target "$target" ${partitionPackages}
       cargo build --release --locked --target "$target" --package tantalum-bl33
+      cargo build --release --locked --target "$target" --package tantalum-guest
     '';
   };
   hypervisor = {
@@ -77,6 +78,10 @@ let
             own;
       };
     };
+
+    # The bare-metal suite for virtual machines, and what boots it on a machine without a hypervisor.
+    guest-suite = call ../hypervisor/payloads/guest hypervisor;
+    guest-suite-image = call ./guest-suite-image.nix { inherit lib sysroots guest-suite; };
 
     runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
 

@@ -45,6 +45,7 @@ let
     e2e-nopkvm = import ./e2e-nopkvm.nix scope;
     bl33 = import ./bl33.nix scope;
     trace = import ./trace.nix scope;
+    vmm = import ./vmm.nix scope;
     linux = import ./linux.nix scope;
   } // (if builtins.pathExists ../../tests/breakages then { breakages = import ./breakages.nix scope; } else { });
 

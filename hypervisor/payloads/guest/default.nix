@@ -1,5 +1,5 @@
 # The bare-metal suite that runs in a virtual machine at EL1, as a kernel would.
-# Out: guest.bin (a Linux Image by its header), guest.elf (with symbols)
+# Out: Image (by its header one of Linux), guest.elf (with symbols)
 {
   lib,
   rust-core,
@@ -8,7 +8,7 @@
 }:
 
 lib.cargo {
-  name = "guest";
+  name = "guest-suite";
   inherit vendor dependencies;
   core = rust-core;
   workspace = import ../../source.nix { inherit lib; };
@@ -16,6 +16,6 @@ lib.cargo {
     cargo build --release --locked --target "$target" --package tantalum-guest
     mkdir -p "$out"
     cp "target/$target/release/guest" "$out/guest.elf"
-    aarch64-linux-gnu-objcopy -O binary "$out/guest.elf" "$out/guest.bin"
+    aarch64-linux-gnu-objcopy -O binary "$out/guest.elf" "$out/Image"
   '';
 }

@@ -53,12 +53,6 @@ impl Test {
         self.check(got == expected, format_args!("{what}: expected {expected}, got {got}"));
     }
 
-    /// Asserts that no exception came.
-    #[track_caller]
-    pub(crate) fn calm(&self, what: &str, caught: Option<Caught>) {
-        self.check(caught.is_none(), format_args!("{what}: {caught:x?}"));
-    }
-
     /// Asserts that an exception of this class came, once, and returns it.
     #[track_caller]
     pub(crate) fn raises(&self, what: &str, caught: Option<Caught>, class: u64) -> Option<Caught> {

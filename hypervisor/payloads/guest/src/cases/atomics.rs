@@ -76,7 +76,7 @@ fn small_and_large(t: &Test) {
     });
     let count = cpus::count() as u64 * ROUNDS;
     t.equal("a byte", small.load(Ordering::Acquire).into(), count & 0xff);
-    t.equal("a word", middle.load(Ordering::Acquire).into(), count * 3 & 0xffff_ffff);
+    t.equal("a word", middle.load(Ordering::Acquire).into(), (count * 3) & 0xffff_ffff);
 }
 
 fn message_passing(t: &Test) {

@@ -162,7 +162,7 @@ fn again_and_again(t: &Test) {
     interrupts::masked(|| {
         prepare(COUNT);
         for round in 0..20 {
-            let some = |index: &usize| (index * 7 + round) % 3 != 0;
+            let some = |index: &usize| !(index * 7 + round).is_multiple_of(3);
             (0..COUNT).filter(some).for_each(pend);
             for index in by_priority(COUNT).filter(some) {
                 t.equal("acknowledged", gic::acknowledge(), interrupt(index).intid as u64);

@@ -4,7 +4,7 @@ use crate::machine::gic::{DISTRIBUTOR, register};
 use crate::machine::{cpus, mmio};
 use crate::test::{Case, Test, cases};
 
-pub(crate) const CASES: &[Case] = cases![mmio: bytes_in_a_word, words, double_words, signed, into_nothing, from_nothing, identity_bytes, on_all_cpus];
+pub(crate) const CASES: &[Case] = cases![mmio: bytes_in_a_word, half_words, words, double_words, signed, into_nothing, from_nothing, identity_bytes, on_all_cpus];
 
 /// Is the priorities of SPIs that no device has, or one that is not at work.
 const PRIORITIES: usize = DISTRIBUTOR + register::IPRIORITYR + 44;
@@ -18,6 +18,17 @@ fn bytes_in_a_word(t: &Test) {
     t.equal("word", mmio::read32(PRIORITIES).into(), 0xe0c0_a080);
     mmio::write8(PRIORITIES + 2, 0x40);
     t.equal("word", mmio::read32(PRIORITIES).into(), 0xe040_a080);
+}
+
+fn half_words(t: &Test) {
+    // The divisor of the serial port's clock, which nothing depends on here.
+    const DIVISOR: usize = 0x0900_0024;
+    let before = mmio::read16(DIVISOR);
+    for value in [0x1234, 0xffff, 0, before] {
+        mmio::write16(DIVISOR, value);
+        t.equal("half word", mmio::read16(DIVISOR).into(), value.into());
+        t.equal("word", mmio::read32(DIVISOR).into(), value.into());
+    }
 }
 
 fn words(t: &Test) {

@@ -42,8 +42,10 @@ fn one_waits_for_busy_ones(t: &Test) {
             VIRTUAL.retire();
             stop.store(true, Ordering::Release);
         } else {
-            // Without any hint that somebody waits.
-            while !stop.load(Ordering::Acquire) && VIRTUAL.now() - begin < patience() {}
+            // Without YIELD, by which others would get on.
+            while !stop.load(Ordering::Acquire) && VIRTUAL.now() - begin < patience() {
+                core::hint::spin_loop();
+            }
         }
     });
     t.check(stop.load(Ordering::Acquire), format_args!("the one that slept did not wake"));
@@ -70,7 +72,9 @@ fn timers_meanwhile(t: &Test) {
         for number in 1..=10 {
             VIRTUAL.fire_at(begin + number * micros(200));
             // Busy, not asleep.
-            while u64::from(VIRTUAL.count() - before) < number && VIRTUAL.now() - begin < patience() {}
+            while u64::from(VIRTUAL.count() - before) < number && VIRTUAL.now() - begin < patience() {
+                core::hint::spin_loop();
+            }
         }
         t.equal("interrupts", (VIRTUAL.count() - before).into(), 10);
         t.check(VIRTUAL.now() - begin < patience(), format_args!("CPU {cpu}: they came late"));

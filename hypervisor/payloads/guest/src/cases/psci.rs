@@ -11,7 +11,7 @@ pub(crate) const CASES: &[Case] = cases![psci: version, version_everywhere, by_h
 
 fn version(t: &Test) {
     let version = call(f::VERSION, [0; 3]);
-    t.check(version >= 0x1_0001 && version < 0x2_0000, format_args!("PSCI {version:#x} is not 1.1 or newer"));
+    t.check((0x1_0001..0x2_0000).contains(&version), format_args!("PSCI {version:#x} is not 1.1 or newer"));
 }
 
 fn version_everywhere(t: &Test) {

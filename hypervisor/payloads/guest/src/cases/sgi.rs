@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use tantalum_payload::call;
 use tantalum_payload::cpu::wait_until;
 
-use crate::machine::gic::{self, ALL_BUT_SELF, private, send, sgi};
+use crate::machine::gic::{ALL_BUT_SELF, private, send, sgi};
 use crate::machine::{cpus, interrupts, timer};
 use crate::test::{Case, Test, cases};
 
@@ -37,8 +37,8 @@ fn arrived(t: &Test, intid: usize, before: &[u32], targets: u64) {
     let expected = |cpu: usize| u32::from(targets >> cpu & 1 == 1);
     wait_until(|| (0..cpus::count()).all(|cpu| interrupts::count(cpu, intid) - before[cpu] >= expected(cpu)));
     call::wait(timer::micros(20));
-    for cpu in 0..cpus::count() {
-        t.equal("interrupts", (interrupts::count(cpu, intid) - before[cpu]).into(), expected(cpu).into());
+    for (cpu, before) in before.iter().enumerate().take(cpus::count()) {
+        t.equal("interrupts", (interrupts::count(cpu, intid) - before).into(), expected(cpu).into());
     }
 }
 

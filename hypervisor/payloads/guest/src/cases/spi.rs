@@ -27,8 +27,8 @@ fn arrives(t: &Test, intid: usize, target: usize, make: impl FnOnce()) {
     make();
     wait_until(|| interrupts::count(target, intid) > before[target]);
     call::wait(timer::micros(20));
-    for cpu in 0..cpus::count() {
-        t.equal("interrupts", (interrupts::count(cpu, intid) - before[cpu]).into(), (cpu == target).into());
+    for (cpu, before) in before.iter().enumerate().take(cpus::count()) {
+        t.equal("interrupts", (interrupts::count(cpu, intid) - before).into(), (cpu == target).into());
     }
 }
 

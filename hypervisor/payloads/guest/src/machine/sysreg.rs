@@ -27,12 +27,12 @@ pub(crate) mod read {
     use super::asm;
 
     readable! {
-        midr_el1 mpidr_el1 revidr_el1 ctr_el0 dczid_el0 clidr_el1 currentel daif spsel isr_el1
-        sctlr_el1 tcr_el1 ttbr0_el1 mair_el1 vbar_el1 cpacr_el1
+        midr_el1 mpidr_el1 revidr_el1 ctr_el0 dczid_el0 clidr_el1 currentel daif isr_el1
+        sctlr_el1
         id_aa64pfr0_el1 id_aa64pfr1_el1 id_aa64dfr0_el1 id_aa64dfr1_el1 id_aa64isar0_el1
         id_aa64isar1_el1 id_aa64mmfr0_el1 id_aa64mmfr1_el1 id_aa64mmfr2_el1
         cntfrq_el0 cntvct_el0 cntpct_el0
-        icc_iar0_el1 icc_iar1_el1 icc_hppir0_el1 icc_hppir1_el1 icc_rpr_el1
+        icc_iar1_el1 icc_hppir1_el1 icc_rpr_el1
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) mod write {
     }
 
     writable! {
-        icc_eoir0_el1 icc_eoir1_el1 icc_dir_el1 icc_sgi1r_el1 icc_asgi1r_el1 icc_sgi0r_el1
+        icc_eoir1_el1 icc_dir_el1 icc_sgi1r_el1
     }
 }
 
@@ -130,9 +130,6 @@ registers! {
     FAR_EL1 "far_el1",
     PAR_EL1 "par_el1",
     ESR_EL1 "esr_el1",
-    AFSR0_EL1 "afsr0_el1",
-    AFSR1_EL1 "afsr1_el1",
-    AMAIR_EL1 "amair_el1",
     CONTEXTIDR_EL1 "contextidr_el1",
     CNTKCTL_EL1 "cntkctl_el1",
     CSSELR_EL1 "csselr_el1",
@@ -154,14 +151,10 @@ registers! {
     CNTP_CVAL_EL0 "cntp_cval_el0",
     CNTP_TVAL_EL0 "cntp_tval_el0",
     ICC_PMR_EL1 "icc_pmr_el1",
-    ICC_BPR0_EL1 "icc_bpr0_el1",
     ICC_BPR1_EL1 "icc_bpr1_el1",
     ICC_CTLR_EL1 "icc_ctlr_el1",
     ICC_SRE_EL1 "icc_sre_el1",
-    ICC_IGRPEN0_EL1 "icc_igrpen0_el1",
     ICC_IGRPEN1_EL1 "icc_igrpen1_el1",
-    ICC_AP0R0_EL1 "icc_ap0r0_el1",
-    ICC_AP1R0_EL1 "icc_ap1r0_el1",
     MDSCR_EL1 "mdscr_el1",
     DBGBVR0_EL1 "dbgbvr0_el1",
     DBGBCR0_EL1 "dbgbcr0_el1",

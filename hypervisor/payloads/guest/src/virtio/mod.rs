@@ -37,7 +37,6 @@ pub(crate) mod register {
     pub(crate) const QUEUE_DESCRIPTORS: usize = 0x080;
     pub(crate) const QUEUE_DRIVER: usize = 0x090;
     pub(crate) const QUEUE_DEVICE: usize = 0x0a0;
-    pub(crate) const CONFIG_GENERATION: usize = 0x0fc;
     pub(crate) const CONFIG: usize = 0x100;
 }
 
