@@ -96,7 +96,7 @@ fn not_again_before_deactivation(t: &Test) {
         send_to_self(FIRST);
         t.check(first.is_pending() && first.is_active(), format_args!("not both pending and active"));
         t.check(!gic::is_signalled(), format_args!("signalled while it is active"));
-        t.equal("nothing to acknowledge", gic::acknowledge(), gic::SPURIOUS);
+        t.equal("nothing to acknowledge", gic::acknowledge_nothing(), gic::SPURIOUS);
         // Others come meanwhile, lower ones too.
         send_to_self(SECOND);
         takes(t, SECOND);
@@ -150,10 +150,10 @@ fn timer_in_two_steps(t: &Test) {
             }
             takes(t, timer::VIRTUAL.intid);
             gic::end(timer::VIRTUAL.intid as u64);
-            t.equal("not again", gic::acknowledge(), gic::SPURIOUS);
+            t.equal("not again", gic::acknowledge_nothing(), gic::SPURIOUS);
             timer::VIRTUAL.control.write(0);
             write::icc_dir_el1(timer::VIRTUAL.intid as u64);
-            t.equal("nor afterwards", gic::acknowledge(), gic::SPURIOUS);
+            t.equal("nor afterwards", gic::acknowledge_nothing(), gic::SPURIOUS);
         }
         timer::VIRTUAL.retire();
     });

@@ -200,6 +200,18 @@ pub(crate) fn acknowledge() -> u64 {
     sysreg::read::icc_iar1_el1() & 0xff_ffff
 }
 
+/// Acknowledges where nothing is expected: ends what there is all the same, and returns its number.
+pub(crate) fn acknowledge_nothing() -> u64 {
+    let intid = acknowledge();
+    if intid < 1020 {
+        end(intid);
+        if sysreg::ICC_CTLR_EL1.read() & 1 << 1 != 0 {
+            sysreg::write::icc_dir_el1(intid);
+        }
+    }
+    intid
+}
+
 /// Drops the priority of an interrupt of Group 1, and deactivates it unless EOImode is set.
 pub(crate) fn end(intid: u64) {
     sysreg::write::icc_eoir1_el1(intid);
