@@ -65,6 +65,19 @@ let
       TOML
     '';
   };
+
+  # Makes the file of --disk, if there is none yet.
+  keptDisk = image: ''
+    file=
+    for word; do
+      if [ "$file" = next ]; then file=$word; break; fi
+      if [ "$word" = --disk ]; then file=next; fi
+    done
+    if [ -n "$file" ] && [ ! -e "$file" ]; then
+      cp ${image}/disk.img "$file"
+      chmod u+w "$file"
+    fi
+  '';
 in
 {
   default = app "tantalum-run" sysroots.qemu ''
@@ -105,6 +118,26 @@ in
       boot "no-hypervisor-$cpus" "$cpus" --guest --memory 512M --image ${guest-image-memory} \
         --append "tantalum.job=boot tantalum.cpus=$cpus tantalum.devices=net,console,rng"
     done
+  '';
+
+  linux = app "tantalum-linux" sysroots.qemu ''
+    # Linux on the hypervisor, with four CPUs, to a prompt: tantalum-linux [--disk FILE] [RUNNER OPTION...]
+    # FILE keeps what is written to the disk, and is made if it is not there.
+    ${keptDisk packages.linux-image}
+    enter ${runner}/bin/runner console --vmm --image ${packages.linux-image} "$@"
+  '';
+
+  vms = app "tantalum-vms" sysroots.qemu ''
+    # Two Linux VMs on one switch, which ping each other and exchange data: tantalum-vms [RUNNER OPTION...]
+    enter ${runner}/bin/runner run --vmm --image ${packages.vms-image} --name vms \
+      --expect ${../tests/scenarios/vms.txt} "$@"
+  '';
+
+  fullstack = app "tantalum-fullstack" sysroots.qemu ''
+    # TF-A, the SPMC with its partitions, the hypervisor, and Linux to a prompt:
+    # tantalum-fullstack [--disk FILE] [RUNNER OPTION...]
+    ${keptDisk packages.fullstack-image}
+    enter ${runner}/bin/runner console --fullstack --image ${packages.fullstack-image} "$@"
   '';
 
   console = app "tantalum-console" sysroots.qemu ''

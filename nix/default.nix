@@ -54,7 +54,23 @@ let
 
     image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
 
-    # Virtual machines, and the like on a machine without a hypervisor.
+    # Virtual machines: one with a shell, two and four with jobs, and one above TF-A and the SPMC.
+    linux-image = call ./vms-image.nix {
+      inherit lib sysroots vmm kernel guest;
+      manifest = ./vms/linux.dts;
+    };
+    vms-image = linux-image.override {
+      manifest = ./vms/vms.dts;
+      jobs = "boot,ping,transfer tantalum.cpus=2 tantalum.devices=net,rng";
+    };
+    four-image = linux-image.override {
+      manifest = ./vms/four.dts;
+      jobs = "boot,transfer,stress tantalum.cpus=2 tantalum.devices=blk,net,rng tantalum.transfer=4";
+      cpus = 2;
+    };
+    fullstack-image = linux-image.override { manifest = ./vms/fullstack.dts; inherit firmware; };
+    memory-image = linux-image.override { manifest = ./vms/memory.dts; };
+    # The same as one of them on a machine without a hypervisor.
     guest-image = call ./guest-image.nix { inherit lib sysroots kernel guest; };
     # All in memory, so that a run repeats itself: what a disk of QEMU's takes is up to the host.
     guest-image-memory = guest-image.override { disk = false; };

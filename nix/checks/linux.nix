@@ -54,4 +54,10 @@ in
     firstWords = "tantalum.job=${jobs}";
     againWords = "tantalum.job=disk_compare";
   })
+  (run {
+    name = "linux";
+    options = "--vmm";
+    first = packages.linux-image.override { inherit jobs; };
+    again = packages.linux-image.override { jobs = "disk_compare"; };
+  })
 ]

@@ -1,6 +1,6 @@
 //! The virtio devices of virtual machines in their manifest.
 
-use tantalum_types::{Pa, PageRange};
+use tantalum_types::{PAGE_SIZE, Pa, PageRange};
 
 use crate::error::ManifestError;
 use crate::tree::{Fields, Node};
@@ -43,7 +43,7 @@ pub enum VirtioDevice {
 /// Says what is behind a block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockBackend {
-    /// Memory, whole sectors of 512 bytes: what is written is lost at the end.
+    /// Memory, whole pages: what is written is lost at the end.
     Ram(FileRange),
     /// The machine's block device of this number.
     Disk(u32),
@@ -67,8 +67,12 @@ impl VirtioDevice {
     fn parse_block(node: &Node<'_, '_>) -> Result<Self, ManifestError> {
         node.check_fields(&BLOCK)?;
         let backend = match (file(node, "ram")?, node.cell("disk")?) {
-            (Some(ram), None) if ram.size & 511 == 0 => BlockBackend::Ram(ram),
-            (Some(_), None) => return Err(node.bad("ram", "of whole sectors of 512 bytes")),
+            (Some(ram), None) if (ram.start.raw() | ram.size) & PAGE_SIZE.wrapping_sub(1) == 0 => {
+                BlockBackend::Ram(ram)
+            }
+            (Some(_), None) => {
+                return Err(node.bad("ram", "of whole pages: address and size multiples of 4 KiB"));
+            }
             (None, Some(disk)) => BlockBackend::Disk(disk),
             (None, None) => return Err(node.missing("ram")),
             (Some(_), Some(_)) => return Err(node.bad("disk", "without \"ram\": remove one of them")),

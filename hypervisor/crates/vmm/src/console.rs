@@ -70,14 +70,19 @@ impl Console {
             }
             return;
         }
-        let text = bytes.trim_ascii_end();
+        self.show_line(name, "", bytes, host);
+    }
+
+    /// Shows a line of a virtual machine's, with its name and that of what it was written to before it.
+    pub fn show_line(&self, name: &str, device: &str, line: &[u8], host: &impl Host) {
+        let text = line.trim_ascii_end();
         if text.is_empty() {
             return;
         }
-        let mut line = Vec::<u8, { LINE + 40 }>::new();
-        // A name and a line fit; what would not is cut off.
+        let mut line = Vec::<u8, { LINE + 48 }>::new();
         let start: &[u8] = if self.open.swap(false, Ordering::Relaxed) { b"\r\n" } else { b"" };
-        for part in [start, b"[vm ", name.as_bytes(), b"] ", text, b"\r\n"] {
+        for part in [start, b"[vm ", name.as_bytes(), device.as_bytes(), b"] ", text, b"\r\n"] {
+            // A name and a line fit; what would not is cut off.
             let _ = line.extend_from_slice(part);
         }
         host.write_console(&line);

@@ -11,6 +11,7 @@ use tantalum_types::VmVcpuId;
 use crate::cpu::Cpu;
 use crate::layout::PHYSICAL_TIMER_INTID;
 use crate::vcpu::{State, Vcpu};
+use crate::virtio_devices::Devices;
 use crate::vm::{Power, Vm};
 use crate::vmm::Vmm;
 
@@ -20,10 +21,15 @@ const TURNS: u64 = 250;
 /// How many parts a turn has. The current virtual CPU goes on unless another one has run less by more than one.
 const PARTS: u64 = 4;
 
+/// Returns how long a turn is, in counts of the system counter.
+pub(crate) fn turn(host: &impl Host) -> u64 {
+    host.frequency().checked_div(TURNS).unwrap_or(0)
+}
+
 impl Vmm {
     /// Lets `cpu` run what is to run there now, or idle.
     pub(crate) fn schedule<H: Host>(&self, cpu: &mut Cpu, host: &H) -> Action {
-        let turn = host.frequency().checked_div(TURNS).unwrap_or(0);
+        let turn = turn(host);
         let mut now = host.now();
         cpu.account(now);
         cpu.woken = false;
@@ -216,6 +222,7 @@ impl Vmm {
             }
             if id.index.get() == 0 {
                 self.look_at_clock(cpu, vm, now, host);
+                self.run_due_devices(cpu, vm, now, host);
             }
         }
     }
@@ -223,6 +230,10 @@ impl Vmm {
     /// Lets the hypervisor's timer come when something is due next.
     pub(crate) fn arm<H: Host>(&self, cpu: &mut Cpu, now: u64, host: &H) {
         let mut deadline = cpu.slice_end.unwrap_or(u64::MAX);
+        if self.relay.has_work() {
+            // Partitions that were stopped go on after a turn of others.
+            deadline = deadline.min(now.saturating_add(turn(host)));
+        }
         for (index, local) in cpu.locals.iter().enumerate() {
             let Some(vm) = self.vm(local.id.vm) else { continue };
             deadline = deadline.min(local.physical_timer.deadline(now).unwrap_or(u64::MAX));
@@ -233,7 +244,8 @@ impl Vmm {
                 deadline = deadline.min(own);
             }
             if local.id.index.get() == 0 {
-                deadline = deadline.min(vm.alarm());
+                let due = self.devices(local.id.vm).map_or(u64::MAX, Devices::due);
+                deadline = deadline.min(vm.alarm()).min(due);
             }
         }
         let deadline = if deadline == u64::MAX { None } else { Some(deadline) };

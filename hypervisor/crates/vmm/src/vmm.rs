@@ -7,14 +7,20 @@ use spin::Mutex;
 use tantalum_hal::vm::{Action, Entry, Event, Exception, Fault, Host};
 use tantalum_manifest::VmsManifest;
 use tantalum_stage2::TablePool;
-use tantalum_types::{CpuIndex, MAX_VMS, VcpuIndex, VmIndex, VmVcpuId};
+use tantalum_types::{CpuIndex, MAX_VMS, PAGE_SIZE, Pa, PageRange, VcpuIndex, VmIndex, VmVcpuId};
 
 use crate::console::Console;
 use crate::cpu::Cpu;
+use crate::disk::{DISK_MEMORY, MAX_DISKS, MachineDisk};
+use crate::ffa::Relay;
 use crate::load::{self, Buffer};
 use crate::vcpu::{State, Vcpu};
 use crate::vgic::{Entered, VcpuSet};
+use crate::virtio_devices::{Devices, Network};
 use crate::vm::{Power, Vm};
+
+/// Is how long the switch remembers where an address is, in seconds (IEEE 802.1Q, table 8-6).
+const ADDRESS_AGE: u64 = 300;
 
 /// Counts the pages for translation tables that [`Vmm`] shares out.
 pub const TABLE_PAGES: usize = 64;
@@ -27,8 +33,12 @@ pub struct Vmm {
     /// By their places in the manifest; `None` is one that was left out.
     vms: Vec<Option<Vm>, MAX_VMS>,
     /// The pages for translation tables. Nobody who has locked them waits for another lock.
-    tables: Mutex<TablePool<TABLE_PAGES>>,
+    pub(crate) tables: Mutex<TablePool<TABLE_PAGES>>,
     pub(crate) console: Console,
+    /// The virtio devices of each virtual machine.
+    devices: [Devices; MAX_VMS],
+    pub(crate) network: Mutex<Network>,
+    pub(crate) disks: [MachineDisk; MAX_DISKS],
     /// Memory through which files are copied.
     buffer: Mutex<Buffer>,
     /// Whether the first processing element has begun.
@@ -39,6 +49,8 @@ pub struct Vmm {
     live: AtomicUsize,
     /// The nanoseconds from 1970 to when the system counter was zero.
     pub(crate) epoch: u64,
+    /// The FF-A calls of virtual machines.
+    pub(crate) relay: Relay,
 }
 
 impl Vmm {
@@ -48,11 +60,15 @@ impl Vmm {
             vms: Vec::new(),
             tables: Mutex::new(TablePool::new(0)),
             console: Console::new(),
+            devices: [const { Devices::new() }; MAX_VMS],
+            network: Mutex::new(Network::new()),
+            disks: [const { MachineDisk::new() }; MAX_DISKS],
             buffer: Mutex::new([0; _]),
             begun: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             epoch: 0,
+            relay: Relay::new(),
         }
     }
 
@@ -64,6 +80,8 @@ impl Vmm {
         self.tables.get_mut().set_quota(TABLE_PAGES.checked_div(count).unwrap_or(0));
         let now = crate::clock::nanoseconds(host.now(), host.frequency());
         self.epoch = host.wall_clock().saturating_mul(1_000_000_000).saturating_sub(now);
+        self.network.get_mut().set_age(host.frequency().saturating_mul(ADDRESS_AGE));
+        let mut spare = manifest.vms.last().map_or(u64::MAX, |last| last.memory.end());
         for (index, vm) in VmIndex::all().zip(&manifest.vms) {
             let built = Vm::new(index, vm, self.epoch.saturating_add(now), self.tables.get_mut(), host);
             match &built {
@@ -81,7 +99,21 @@ impl Vmm {
             }
             // There are as many places as virtual machines in a manifest.
             let _ = self.vms.push(built.ok());
+            // Disks of the machine get their buffers behind what the virtual machines have of the pool.
+            let take = || {
+                let range = PageRange::from_size(Pa::non_secure(spare), DISK_MEMORY).ok()?;
+                spare = range.end();
+                manifest.memory_pool.contains_range(&range).then_some(range)
+            };
+            if let Some(vm) = self.vm(index) {
+                self.build_devices(vm, take, host);
+            }
         }
+        // So do messages to and from the SPMC, a page for each direction.
+        let page = |start: u64| PageRange::new(Pa::non_secure(start), 1).ok();
+        let [tx, rx] = [page(spare), page(spare.saturating_add(PAGE_SIZE))]
+            .map(|page| page.filter(|page| manifest.memory_pool.contains_range(page)));
+        self.find_partitions(tx.zip(rx), host);
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
@@ -111,6 +143,7 @@ impl Vmm {
     /// Lets a processing element that was started take part. The first one starts the others.
     fn start<H: Host>(&self, cpu: &mut Cpu, host: &H) -> Action {
         *cpu = Cpu::new(cpu.index);
+        self.listen_to_partitions(cpu, host);
         for vm in self.vms() {
             for (index, vcpu) in VcpuIndex::all().zip(&vm.vcpus) {
                 if vcpu.home() == cpu.index {
@@ -158,6 +191,7 @@ impl Vmm {
             Ok(None) => {}
             Ok(Some(start)) => {
                 vm.set_power(Power::On);
+                self.start_relay(vm, host);
                 vm.set_counter_offset(start.counter_offset);
                 if first.turn_on(start).is_ok() {
                     log::info!("vm {} starts at {:#x}", vm.name(), start.entry_point);
@@ -181,11 +215,19 @@ impl Vmm {
 
     /// Finishes to turn off or reset a virtual machine whose virtual CPUs have all stopped.
     pub(crate) fn finish_stop<H: Host>(&self, cpu: &Cpu, vm: &Vm, host: &H) {
-        let resets = vm.power() == Power::Resetting;
+        // What a partition keeps is not there for another life.
+        let whole = self.relay.stop(vm.index(), host, &self.memories(host));
+        let resets = vm.power() == Power::Resetting && whole;
+        if !whole {
+            log::warn!("vm {}: partitions have kept some of its memory", vm.name());
+        }
         vm.uart.lock().device.flush(&mut |text| self.console.show(vm.index(), vm.name(), text, host));
         if resets {
             log::info!("vm {} is reset", vm.name());
             vm.reset(self.nanoseconds(host));
+            if let Some(devices) = self.devices(vm.index()) {
+                devices.reset();
+            }
             vm.set_power(Power::Loading);
             if let Some(first) = vm.vcpus.first().map(Vcpu::home).filter(|first| *first != cpu.index) {
                 host.kick(first);
@@ -236,10 +278,22 @@ impl Vmm {
                 self.maintenance(cpu, host);
             } else if intid == H::CONSOLE {
                 self.console_input(cpu, host);
+            } else if self.relay.schedule_receiver_interrupt() == Some(intid) {
+                self.schedule_partitions(cpu, host);
             } else if intid != H::KICK {
-                log::warn!("interrupt {intid} is nobody's");
+                match self.disks.iter().find_map(|disk| disk.owner(intid)) {
+                    Some((vm, device)) => {
+                        if let Some(vm) = self.vm(vm) {
+                            self.run_device(cpu, vm, device, host);
+                        }
+                    }
+                    None => log::warn!("interrupt {intid} is nobody's"),
+                }
             }
             host.end_interrupt(cpu.index, intid);
+        }
+        if self.relay.has_work() {
+            self.run_partitions(cpu, host);
         }
     }
 
@@ -336,6 +390,11 @@ impl Vmm {
     /// Returns the virtual machine `index`, if there is one.
     pub fn vm(&self, index: VmIndex) -> Option<&Vm> {
         self.vms.get(index.get())?.as_ref()
+    }
+
+    /// Returns the virtio devices of virtual machine `index`.
+    pub(crate) fn devices(&self, index: VmIndex) -> Option<&Devices> {
+        self.devices.get(index.get())
     }
 
     /// Returns every virtual machine.
