@@ -2,7 +2,7 @@
 { lib, sysroots, packages, vendors, dependencies, hostOnly, cases, ... }:
 
 let
-  inherit (packages) rust-core runner spmc spmc-trace;
+  inherit (packages) rust-core runner spmc spmc-trace vmm;
 
   # Everything a person wrote, whichever folder it is in.
   tree = lib.source {
@@ -140,7 +140,7 @@ in
     name = "lint-binary";
     # For its disassembler.
     sysroot = sysroots.rust;
-    inherit cases spmc;
+    inherit cases spmc vmm;
     spmc_trace = spmc-trace;
     rules = ./no-fp.awk;
     elf = ./elf.py;
@@ -148,9 +148,10 @@ in
       . "$cases"
       suite lint-binary
       no_fp() {
-        aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$spmc/spmc.elf" | awk -f "$rules"
+        aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$1" | awk -f "$rules"
       }
-      check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp
+      check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp "$spmc/spmc.elf"
+      check 'the hypervisor of VMs has FP and SIMD instructions in .fp_text only' no_fp "$vmm/vmm.elf"
       # The call graph comes from the disassembly; elf.py says what that cannot see.
       check 'no panic is reachable from the logic of the SPMC' python3 "$elf" panics "$spmc/spmc.elf"
       check 'the SPMC has room for its deepest stacks' python3 "$elf" stacks "$spmc/spmc.elf"

@@ -33,3 +33,4 @@ pub mod supervise;
 pub mod table;
 pub mod trace;
 pub mod view;
+pub mod vms;

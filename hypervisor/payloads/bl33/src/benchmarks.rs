@@ -13,12 +13,13 @@ use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::descriptor::{Descriptor, NORMAL, READ_WRITE};
 use crate::endpoint::{ECHO, RELAY, SELF, command, request};
-use crate::machine::console::{line, ticks, ticks_per_second};
-use crate::machine::counter::{self, Pace};
 use crate::machine::cpus;
 use crate::machine::memory::Pages;
 use crate::mailbox::{Mailbox, RELEASE, UNMAP, map};
 use crate::test::{Case, Test, cases};
+use tantalum_payload::call::Conduit;
+use tantalum_payload::console::{line, ticks, ticks_per_second};
+use tantalum_payload::counter::{self, Pace};
 
 pub(crate) const CASES: &[Case] = cases![
     version,
@@ -70,7 +71,7 @@ fn measure(t: &Test, call: &CallRegisters, function: u32, prepare: impl Fn()) {
 /// Makes a call that is answered by `function`, and returns how many ticks it takes.
 #[track_caller]
 fn timed(t: &Test, call: &CallRegisters, function: u32) -> u64 {
-    let (answer, ticks) = counter::timed_call(call);
+    let (answer, ticks) = counter::timed_call(Conduit::Smc, call);
     t.equal("answered by", answer.0[0], function.into());
     ticks
 }
@@ -152,7 +153,7 @@ fn share(t: &Test, length: usize) -> (u64, u64) {
         address: 0,
         page_count: 0,
     };
-    let (answer, ticks) = counter::timed_call(&Call::MemShare(transaction).encode());
+    let (answer, ticks) = counter::timed_call(Conduit::Smc, &Call::MemShare(transaction).encode());
     let [w2, w3, ..] = t.is_success(&CallRegisters::from_first_eight(answer.first_eight()));
     (u64::from(w3) << 32 | u64::from(w2), ticks)
 }
@@ -165,7 +166,7 @@ fn lets(t: &Test, word: u64, handle: u64) -> u64 {
         command::RETRIEVE => [word, handle, sender, 1 << 3, READ_WRITE.into()],
         _ => [word, handle, 0, 0, 0],
     };
-    let (answer, ticks) = counter::timed_call(&Call::DirectRequest(request(ECHO, arguments)).encode());
+    let (answer, ticks) = counter::timed_call(Conduit::Smc, &Call::DirectRequest(request(ECHO, arguments)).encode());
     let [_, _, _, result, code, ..] = answer.0;
     t.equal("result and code of the partition", result | code, 0);
     ticks
@@ -244,7 +245,7 @@ fn notification(t: &Test) {
     let noted = Call::DirectRequest(request(ECHO, [command::NOTED, 0, 0, 0, 0])).encode();
     report(t, REPEATS, || {
         let set = timed(t, &set, f::SUCCESS_32);
-        let (answer, called) = counter::timed_call(&noted);
+        let (answer, called) = counter::timed_call(Conduit::Smc, &noted);
         let [_, _, _, _, count, _, from_vms, ..] = answer.0;
         t.equal("callbacks", count, 1);
         t.equal("what VMs have signalled", from_vms, BIT);
