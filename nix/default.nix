@@ -22,6 +22,7 @@ let
     commands = ''
       # By the same commands as the packages, since features depend on what is built together.
       cargo build --release --locked --target "$target" --package tantalum-spmc-image
+      cargo build --release --locked --target "$target" --package tantalum-vmm-image
       cargo build --release --locked --target "$target" ${partitionPackages}
       cargo build --release --locked --target "$target" --package tantalum-bl33
     '';
@@ -38,6 +39,7 @@ let
     rust-core = call ./rust-core.nix { inherit lib sysroots; };
 
     spmc = call ../hypervisor/bin/spmc/default.nix hypervisor;
+    vmm = call ../hypervisor/bin/vmm/default.nix hypervisor;
     partitions = call ../hypervisor/partitions/default.nix hypervisor;
 
     tfa = call ../tfa (common // { build = "release"; });

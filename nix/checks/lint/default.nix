@@ -2,7 +2,7 @@
 { lib, sysroots, packages, vendors, dependencies, cases, ... }:
 
 let
-  inherit (packages) rust-core runner spmc spmc-trace;
+  inherit (packages) rust-core runner spmc spmc-trace vmm;
 
   # Everything a person wrote, whichever folder it is in.
   tree = lib.source {
@@ -140,16 +140,17 @@ in
     name = "lint-binary";
     # For its disassembler.
     sysroot = sysroots.rust;
-    inherit cases spmc;
+    inherit cases spmc vmm;
     spmc_trace = spmc-trace;
     rules = ./no-fp.awk;
     script = ''
       . "$cases"
       suite lint-binary
       no_fp() {
-        aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$spmc/spmc.elf" | awk -f "$rules"
+        aarch64-linux-gnu-objdump --disassemble --no-show-raw-insn "$1" | awk -f "$rules"
       }
-      check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp
+      check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp "$spmc/spmc.elf"
+      check 'the hypervisor of VMs has FP and SIMD instructions in .fp_text only' no_fp "$vmm/vmm.elf"
       no_recorder() {
         # Symbols, strings and debugging information alike. That it would be found, the other SPMC shows.
         grep -q tantalum_trace "$spmc_trace/spmc.elf"

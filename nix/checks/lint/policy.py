@@ -19,6 +19,7 @@ MAY_BE_UNSAFE = {
     "tantalum-aarch64",
     "tantalum-qemu-virt",
     "tantalum-spmc-image",
+    "tantalum-vmm-image",
     "tantalum-sdk",
     "tantalum-sim",
     # Bare-metal too; `src/machine` has it, and the cases forbid it.

@@ -1,17 +1,16 @@
-//! From TF-A's jump to the image to Rust code with the MMU and the caches on.
+//! From the firmware's jump to the image to Rust code with the MMU and the caches on.
 //!
-//! TF-A enters the first processing element at the start of the image with the MMU off and the address of the
-//! SPMC manifest in x0, and the others, each time they are turned on, where
+//! The firmware enters the first processing element at the start of the image with the MMU off and the address of a
+//! device tree in x0, TF-A that of the SPMC manifest, and the others, each time they are turned on, where
 //! [`warm_entry`] says. What an image has to define:
 //!
 //! | symbol | what it is |
 //! |---|---|
 //! | `tantalum_cpu_index` | assembly that returns the index of this processing element in x0 and changes nothing but x0, x1 and the flags; an index of `MAX_CPUS` or more says that the element is one too many |
 //! | `tantalum_early_map` | `extern "C" fn() -> bool`, which calls [`stage1::build`]; it runs with the MMU off and so must not use atomic operations or the zeroed data |
-//! | `tantalum_cold_main` | `extern "C" fn(manifest: u64, cpu: usize) -> !` |
+//! | `tantalum_cold_main` | `extern "C" fn(tree: u64, cpu: usize) -> !` |
 //! | `tantalum_warm_main` | `extern "C" fn(cpu: usize) -> !` |
-//!
-//! An element that cannot go on answers FFA_ERROR, upon which TF-A goes on without the SPMC on that element.
+//! | `tantalum_refusal` | absolute symbol: the function id of the SMC, with zero in x1 and -1 in x2, by which an element says that it cannot go on. To FFA_ERROR, NOT_SUPPORTED, TF-A goes on without the SPMC on that element |
 
 use core::arch::global_asm;
 
@@ -33,7 +32,7 @@ global_asm!(
     TABLES_SIZE = const size_of::<stage1::Tables>(),
 );
 
-/// Returns the address at which TF-A shall enter processing elements that are turned on later.
+/// Returns the address at which the firmware shall enter processing elements that are turned on later.
 pub fn warm_entry() -> u64 {
     unsafe extern "C" {
         static tantalum_warm_entry: u8;

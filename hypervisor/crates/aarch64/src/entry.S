@@ -148,10 +148,9 @@ drop_from_cache:
 	dsb	sy
 	ret
 
-// Tells TF-A that the SPMC cannot run here (FFA_ERROR, NOT_SUPPORTED), and stays out of the way if it is sent
-// back.
+// Tells EL3 that the hypervisor cannot run here, in the way of its world, and stays out of the way if it is sent back.
 refuse:
-	load	x0, 0x84000060
+	load	x0, tantalum_refusal
 	mov	x1, #0
 	mov	x2, #-1
 	smc	#0

@@ -4,8 +4,9 @@
 //! processing element does next into an [`Event`](tantalum_hal::Event). It is the only crate with assembly, and
 //! it knows no board: a board passes it memory maps and gives its entry code two symbols (see [`boot`]).
 //!
-//! Everything here runs at Secure EL2 with HCR_EL2.E2H = 0, on one stack per processing element, with every
-//! interrupt masked. Addresses are physical: virtual and physical addresses are the same numbers.
+//! Everything here runs at EL2 with HCR_EL2.E2H = 0, on one stack per processing element, with every interrupt masked.
+//! Addresses are physical: virtual and physical addresses are the same numbers. `pe`, `context`, `trapped`, `timer` and
+//! `gic` are of Secure EL2; [`vm`] is the hypervisor of virtual machines' side, at Non-secure EL2; the rest is for both.
 
 #![no_std]
 
@@ -24,5 +25,6 @@ pub mod tables;
 pub mod timer;
 pub mod tlb;
 mod trapped;
+pub mod vm;
 
 pub use fault::halt;

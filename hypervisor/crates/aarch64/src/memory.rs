@@ -8,6 +8,13 @@ use tantalum_types::PAGE_SIZE;
 
 global_asm!(include_str!("copy.S"));
 
+/// Lets a device see what was written to memory before it is told to look, and what it has written be read after it has
+/// said so.
+pub fn order_before_device() {
+    // SAFETY: a barrier changes no state that Rust knows of.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
 /// Copies `length` bytes from `from` to `to` in ascending order, each once.
 ///
 /// # Safety

@@ -95,7 +95,7 @@ enum Exit {
 
 /// Says why a processing element cannot run the hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unsupported(&'static str);
+pub struct Unsupported(pub(crate) &'static str);
 
 impl core::fmt::Display for Unsupported {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

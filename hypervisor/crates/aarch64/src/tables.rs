@@ -1,4 +1,4 @@
-//! The pages that partitions' stage-2 tables are made of.
+//! The pages that stage-2 tables are made of.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,13 +25,14 @@ impl<const N: usize> TablePool<N> {
         N
     }
 
-    /// Returns the physical address of page `page`, or `None` if there is no such page.
-    pub fn address(&self, page: usize) -> Option<Pa> {
+    /// Returns the physical address of page `page`, which lies in `space` as the whole image does, or `None` if there is
+    /// no such page.
+    pub fn address(&self, page: usize, space: AddressSpace) -> Option<Pa> {
         let table: *const Table = self.0.get(page)?;
-        // The hypervisor's virtual addresses are physical ones, and its image lies in Secure memory.
+        // The hypervisor's virtual addresses are physical ones.
         let address = table.addr() as u64;
         debug_assert!(address.is_multiple_of(PAGE_SIZE));
-        Some(Pa::new(AddressSpace::Secure, address))
+        Some(Pa::new(space, address))
     }
 
     /// Returns descriptor `index` of page `page`; zero if there is no such one.

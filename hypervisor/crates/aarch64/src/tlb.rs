@@ -22,13 +22,28 @@ fn with_vmid(vmid: VmId, maintenance: impl FnOnce()) {
     isb(SY);
 }
 
-/// Forgets on every processing element what stage 2 of `vmid` says about the page of `ipa`.
+/// Forgets on every processing element what stage 2 of `vmid` says about the page of `ipa`, at Secure EL2.
 pub fn invalidate_page(vmid: VmId, ipa: Ipa) {
     let space = match ipa.space() {
         AddressSpace::Secure => 0,
         AddressSpace::NonSecure => NON_SECURE_IPA,
     };
-    let operand = space | (ipa.raw() >> PAGE_SHIFT & 0xf_ffff_ffff);
+    invalidate(vmid, space | page(ipa));
+}
+
+/// Forgets on every processing element what stage 2 of `vmid` says about the page of `ipa`, at Non-secure EL2, where there
+/// is one address space.
+pub fn invalidate_vm_page(vmid: VmId, ipa: Ipa) {
+    invalidate(vmid, page(ipa));
+}
+
+/// Returns the page of `ipa` as the operand of TLBI IPAS2E1IS has it.
+fn page(ipa: Ipa) -> u64 {
+    ipa.raw() >> PAGE_SHIFT & 0xf_ffff_ffff
+}
+
+#[inline(always)]
+fn invalidate(vmid: VmId, operand: u64) {
     with_vmid(vmid, || {
         // SAFETY: forgetting translations is always sound. TLBs may also hold the two stages combined under the
         // virtual address, which is not known here, so all of stage 1 of this VMID goes, once stage 2 is gone.

@@ -63,6 +63,8 @@ pub enum Direction {
 pub struct Access {
     /// The first byte.
     pub address: Ipa,
+    /// The virtual address of it (FAR_EL2).
+    pub virtual_address: u64,
     /// How many bytes: 1, 2, 4 or 8.
     pub size: u8,
     /// Which way.
@@ -150,6 +152,9 @@ pub enum Action {
         entry: Entry,
         /// What memory it sees.
         translation: Translation,
+        /// Whether nobody else waits for the processing element: then WFI may wait in place, and [`Event::Wait`] need
+        /// not come. An interrupt, physical or virtual, ends the wait in either case.
+        alone: bool,
     },
     /// Wait until an interrupt is pending, and come back with [`Event::Interrupt`].
     Idle,
@@ -298,6 +303,59 @@ pub trait VirtualInterface {
     fn set_active_priorities(&self, value: &[[u32; 4]; 2]);
 }
 
+/// Describes a block device of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// How many sectors of 512 bytes it has.
+    pub sectors: u64,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+    /// The INTID of the shared, level-sensitive interrupt that says that a request has ended.
+    pub intid: u32,
+}
+
+/// Names what a block device is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskOperation {
+    /// Fill the segments from the disk.
+    Read,
+    /// Write the segments to the disk.
+    Write,
+    /// Make what was written last. There are no segments.
+    Flush,
+}
+
+/// Names a piece of RAM that a block device reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSegment {
+    /// The first byte.
+    pub address: Pa,
+    /// How many bytes, never zero.
+    pub length: u32,
+}
+
+/// Is a request to a block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskRequest<'a> {
+    /// Comes back with [`DiskEnd`].
+    pub tag: u16,
+    /// What is asked for.
+    pub operation: DiskOperation,
+    /// The first sector.
+    pub sector: u64,
+    /// The memory, whole sectors in total. The device uses it by itself until the request has ended.
+    pub segments: &'a [DiskSegment],
+}
+
+/// Says that a request to a block device has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskEnd {
+    /// The request's.
+    pub tag: u16,
+    /// Whether all of it was done.
+    pub succeeded: bool,
+}
+
 /// Is the machine below a hypervisor of virtual machines.
 ///
 /// Every method may be called on any processing element at any time, so implementations lock what they need.
@@ -363,4 +421,25 @@ pub trait Host: PhysicalMemory + CodeMemory + TableMemory + Tlb + VirtualInterfa
 
     /// Returns random bits, or `None` if the machine has none now.
     fn random(&self) -> Option<u64>;
+
+    /// Describes block device `disk`, counted from 0; `None` if there is no such one, as on a machine without any.
+    fn disk(&self, disk: usize) -> Option<Disk> {
+        let _ = disk;
+        None
+    }
+
+    /// Gives a request to block device `disk`, and says whether that has room for it: it takes 16 requests of 6 segments at
+    /// the least, and at most 126 segments in one. What the request names must lie in the RAM of one virtual machine and
+    /// within the disk, and stay that virtual machine's until [`Self::finish_disk`] returns the request.
+    fn start_disk(&self, disk: usize, request: &DiskRequest<'_>) -> bool {
+        let _ = (disk, request);
+        false
+    }
+
+    /// Takes back a request that block device `disk` has ended, in any order; `None` if there is none. The interrupt of
+    /// the device is not raised any more by those that were returned.
+    fn finish_disk(&self, disk: usize) -> Option<DiskEnd> {
+        let _ = disk;
+        None
+    }
 }

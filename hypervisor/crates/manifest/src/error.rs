@@ -75,6 +75,13 @@ pub enum ManifestError {
         /// What would be right.
         expected: &'static str,
     },
+    /// A node's name is not one that it can have.
+    BadName {
+        /// The node.
+        node: Name,
+        /// What would be right.
+        expected: &'static str,
+    },
     /// A property, or a node of a kind, is there more often than there is room for.
     TooMany {
         /// The property or node.
@@ -127,6 +134,28 @@ pub enum ManifestError {
     },
 }
 
+impl ManifestError {
+    /// Puts `parent` before the name of the node at fault, if the error names one.
+    pub(crate) fn within(mut self, parent: &str) -> Self {
+        if let Self::MissingField { node, .. }
+        | Self::UnknownField { node, .. }
+        | Self::Unsupported { node, .. }
+        | Self::Twice { node, .. }
+        | Self::BadValue { node, .. }
+        | Self::BadName { node, .. }
+        | Self::BadRange { node, .. } = &mut self
+        {
+            let mut path = name(parent);
+            for character in core::iter::once('/').chain(node.chars()) {
+                // What does not fit is cut off.
+                let _ = path.push(character);
+            }
+            *node = path;
+        }
+        self
+    }
+}
+
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -155,6 +184,7 @@ impl fmt::Display for ManifestError {
             Self::BadValue { node, field, expected } => {
                 write!(f, "\"{field}\" in \"{node}\" has to be {expected}")
             }
+            Self::BadName { node, expected } => write!(f, "the name of \"{node}\" has to be {expected}"),
             Self::TooMany { field, limit } => write!(f, "there can be at most {limit} of \"{field}\""),
             Self::BadRange { node, field, reason } => {
                 write!(f, "\"{field}\" in \"{node}\" and its size are not a range of pages: {reason}")

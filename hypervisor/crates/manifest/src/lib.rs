@@ -1,7 +1,7 @@
 //! Device trees turned into validated, typed configuration.
 //!
-//! Three things are read at boot: the SPMC's own manifest, the header of each partition's package, and the
-//! partition's manifest in it. Whatever is wrong with one of them becomes a [`ManifestError`] that names the
+//! The SPMC reads three things at boot: its own manifest, the header of each partition's package, and the
+//! partition's manifest in it. The hypervisor of virtual machines reads one, [`VmsManifest`]. Whatever is wrong with one of them becomes a [`ManifestError`] that names the
 //! field and says what would be right. A field that is not known is an error as well, so that a typing error
 //! cannot silently switch a restriction off.
 
@@ -14,6 +14,7 @@ extern crate std;
 
 mod check;
 mod error;
+mod machine;
 mod package;
 mod partition;
 mod regions;
@@ -21,9 +22,12 @@ mod services;
 mod spmc;
 mod tree;
 mod validate;
+mod vm;
+mod vm_device;
 
 pub use check::check_partition;
 pub use error::{ManifestError, Name};
+pub use machine::machine_memory;
 pub use package::Package;
 pub use partition::{
     AbortAction, ManagedExitLine, NsInterruptsAction, OtherSecureInterruptsAction, PartitionManifest,
@@ -35,3 +39,5 @@ pub use regions::{
 };
 pub use services::{MAX_UUIDS, Messaging};
 pub use spmc::{MAX_REGIONS, PartitionEntry, SpmcManifest};
+pub use vm::{FileRange, MAX_BOOTARGS, MAX_VIRTIO_DEVICES, MEMORY_UNIT, VmManifest, VmsManifest};
+pub use vm_device::{BlockBackend, MAX_PORTS, VirtioDevice};

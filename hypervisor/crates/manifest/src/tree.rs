@@ -135,6 +135,11 @@ impl<'b, 'a: 'b> Node<'b, 'a> {
         self.value(field).is_some()
     }
 
+    /// Returns the bytes of the property `field`, if it is there.
+    pub(crate) fn bytes(&self, field: &str) -> Option<&'a [u8]> {
+        self.value(field)
+    }
+
     fn value(&self, field: &str) -> Option<&'a [u8]> {
         self.0.property(field).map(|property| property.value)
     }

@@ -143,7 +143,7 @@ fn configure_in(
 }
 
 /// Returns the interrupt with the number `intid`, if it is one that devices or processing elements can raise.
-fn known(intid: u32) -> Option<IntId> {
+pub(crate) fn known(intid: u32) -> Option<IntId> {
     match intid {
         0..16 => Some(IntId::sgi(intid)),
         16..32 => Some(IntId::ppi(intid.checked_sub(16)?)),

@@ -130,7 +130,7 @@ impl<const TABLES: usize> TableMemory for QemuVirt<TABLES> {
     }
 
     fn address(&self, page: usize) -> Option<Pa> {
-        self.tables.address(page)
+        self.tables.address(page, AddressSpace::Secure)
     }
 
     fn load(&self, page: usize, index: usize) -> u64 {

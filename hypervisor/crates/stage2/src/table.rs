@@ -15,10 +15,10 @@ pub const IPA_BITS: u32 = 39;
 /// partition's other pages again.
 const SINGLE_INVALIDATIONS: u64 = 32;
 
-/// Translates one intermediate physical address space of one partition.
+/// Translates one intermediate physical address space of one partition, or that of one virtual machine.
 ///
 /// The tables use the 4 KiB granule, 39 bits of address and start at level 1 (T0SZ = 25, SL0 = 1). HCR_EL2.FWB
-/// is 0. Addresses of the Secure space come out in Secure physical memory and those of the Non-secure space in
+/// is 0. In the Secure world, addresses of the Secure space come out in Secure physical memory and those of the Non-secure space in
 /// Non-secure physical memory: VSTCR_EL2.SA = 0, VTCR_EL2.NSA = 1. The tables of both lie in Secure memory:
 /// VSTCR_EL2.SW = 0, VTCR_EL2.NSW = 0. A descriptor of stage 2 has no NS bit: it cannot reach the other
 /// space.
@@ -77,9 +77,12 @@ impl Stage2 {
     /// Builds an empty table of the address space `space` that takes its pages on the quota of `owner`: one at
     /// once.
     ///
+    /// Tables of the Secure world lie in Secure memory. Those in Non-secure memory are of the normal world, which
+    /// has no other space: it may execute from it.
+    ///
     /// # Errors
-    /// Says so if there is no table page for the root, or one of the pages that the pool counts has no
-    /// page-aligned Secure address in `memory`.
+    /// Says so if there is no table page for the root, one of the pages that the pool counts has no page-aligned
+    /// address in `memory`, they do not all lie in one space, or it is one that cannot have tables of `space`.
     pub fn new<const N: usize, M: TableMemory + ?Sized>(
         owner: PartitionIndex,
         space: AddressSpace,
@@ -88,8 +91,12 @@ impl Stage2 {
         memory: &M,
     ) -> Result<Self, Stage2Error> {
         // Checked once for all pages, so that nothing can go wrong half way through a change.
-        let usable =
-            |address: Pa| address.is_page_aligned() && matches!(address.space(), AddressSpace::Secure);
+        let world = memory.address(0).map_or(AddressSpace::Secure, Pa::space);
+        let usable = |address: Pa| {
+            address.is_page_aligned()
+                && address.space() == world
+                && (world == AddressSpace::Secure || address.space() == space)
+        };
         if memory.page_count() < N || !(0..N).all(|page| memory.address(page).is_some_and(usable)) {
             return Err(Stage2Error::TableMemory);
         }
@@ -315,7 +322,8 @@ impl Stage2 {
     }
 
     fn check_attributes(&self, attributes: Attributes) -> Result<(), Stage2Error> {
-        let data_only = self.space == AddressSpace::NonSecure || attributes.memory == MemoryType::Device;
+        // The Secure world executes nothing that the normal world can write.
+        let data_only = self.space != self.root.space() || attributes.memory == MemoryType::Device;
         if data_only && attributes.execute == Execute::Allowed {
             return Err(Stage2Error::NeverExecutable);
         }

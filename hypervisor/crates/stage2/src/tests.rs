@@ -27,6 +27,8 @@ struct Machine {
     whole: Cell<usize>,
     /// Distance of one table page from the next; machines need not set aside one run of pages.
     stride: u64,
+    /// Where the table pages lie.
+    space: AddressSpace,
 }
 
 impl Machine {
@@ -42,7 +44,12 @@ impl Machine {
             single: RefCell::default(),
             whole: Cell::new(0),
             stride,
+            space: AddressSpace::Secure,
         }
+    }
+
+    fn of_the_normal_world() -> Self {
+        Self { space: AddressSpace::NonSecure, ..Self::new() }
     }
 
     fn snapshot(&self) -> Vec<u64> {
@@ -56,7 +63,7 @@ impl TableMemory for Machine {
     }
 
     fn address(&self, page: usize) -> Option<Pa> {
-        (page < PAGES).then(|| Pa::secure(0x0e18_0000 + page as u64 * self.stride))
+        (page < PAGES).then(|| Pa::new(self.space, 0x0e18_0000 + page as u64 * self.stride))
     }
 
     fn load(&self, page: usize, index: usize) -> u64 {
@@ -247,6 +254,22 @@ fn never_lets_foreign_or_device_memory_be_executed() {
     assert_eq!(bench.map(ipa(1, 1), pa(1, 1), device), Err(Stage2Error::NeverExecutable));
     bench.map(ipa(1, 1), pa(1, 1), executable).unwrap();
     assert_eq!(bench.page(1).unwrap().attributes, executable);
+
+    // Where the tables are the normal world's, its memory is not foreign.
+    let mut vm = Bench::on(Machine::of_the_normal_world(), AddressSpace::NonSecure);
+    assert_eq!(vm.map(ns_ipa, ns_pa, device), Err(Stage2Error::NeverExecutable));
+    vm.map(ns_ipa, ns_pa, executable).unwrap();
+    assert_eq!(vm.stage2.translate(ns_ipa.start(), &vm.machine).unwrap().attributes, executable);
+}
+
+#[test]
+fn tables_of_the_secure_world_lie_in_its_memory() {
+    let refused = |machine: &Machine| {
+        let mut pool = TablePool::<PAGES>::new(QUOTA);
+        Stage2::new(owner(0), AddressSpace::Secure, VMID, &mut pool, machine).err()
+    };
+    assert_eq!(refused(&Machine::of_the_normal_world()), Some(Stage2Error::TableMemory));
+    assert_eq!(refused(&Machine::new()), None);
 }
 
 #[test]
