@@ -2,7 +2,7 @@
 # there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
 { lib, sysroots, packages, vendors }:
 let
-  inherit (packages) image image-trace bl33-image runner rust-core;
+  inherit (packages) image image-trace bl33-image runner rust-core model fuzz;
 
   # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
   # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
@@ -81,6 +81,19 @@ in
     # Count how many instructions calls take: tantalum-bench [RUNNER OPTION...]
     enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount \
       --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
+  '';
+
+  model = app "tantalum-model" sysroots.base ''
+    # Compare the SPMC with its reference model in random steps: tantalum-model STEPS [SEED] | replay FILE
+    enter ${model}/bin/tantalum-model "$@"
+  '';
+
+  fuzz = app "tantalum-fuzz" sysroots.base ''
+    # Run a fuzz target: tantalum-fuzz list | TARGET SECONDS [SEED] [--keep FOLDER] | replay TARGET FILE...
+    case ''${1-} in
+      "" | list | replay | merge) enter ${fuzz}/bin/tantalum-fuzz "$@" ;;
+      *) enter ${fuzz}/bin/tantalum-fuzz "$@" --corpus "${../hypervisor/fuzz/corpus}/$1" ;;
+    esac
   '';
 
   console = app "tantalum-console" sysroots.qemu ''

@@ -74,6 +74,10 @@ let
       };
     };
 
+    # Proof on the host: the reference model, and the fuzz targets.
+    model = call ../hypervisor/model { inherit lib; vendor = vendors.hypervisor; };
+    fuzz = call ../hypervisor/fuzz { inherit lib; vendor = vendors.hypervisor; };
+
     runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
 
     default = image;

@@ -270,6 +270,29 @@ impl Sim {
         panic!("a call never ends; the last event was {event:x?}, {last:x?}");
     }
 
+    /// Reports `event` on `cpu` and returns what shall be done there, without doing it: for a test that acts as the
+    /// normal world and as every partition itself, one step at a time on any processing element. Its steps are then the
+    /// only ones: scripts are not run.
+    pub fn decide(&self, cpu: usize, event: Event) -> Action {
+        let mut state = self.cpus[cpu].try_lock().expect("this processing element is at work already");
+        Machine::act_for(CpuIndex::new(cpu).unwrap());
+        let action = self.spmc.handle(&mut state, event, &self.machine);
+        if let Action::Run { vcpu, roots, .. } = action {
+            self.check_roots(vcpu.partition, roots);
+        }
+        action
+    }
+
+    /// Forgets what a processing element was at, as when it has been off: to be followed by [`Event::Started`].
+    pub fn reset_cpu(&self, cpu: usize) {
+        *self.cpus[cpu].lock().unwrap() = Cpu::new(CpuIndex::new(cpu).unwrap());
+    }
+
+    /// Returns the address spaces of a partition that has run.
+    pub fn roots_of(&self, partition: PartitionIndex) -> Option<Stage2Roots> {
+        self.roots.lock().unwrap().get(&partition).copied()
+    }
+
     /// Checks that a partition keeps its address spaces and its VMID, and that they are its alone.
     fn check_roots(&self, partition: PartitionIndex, roots: Stage2Roots) {
         let mut known = self.roots.lock().unwrap();

@@ -62,7 +62,14 @@ impl Spmc {
     /// Ends `from`, which runs here and whose partition is being stopped, and tells whoever waits for it.
     pub(crate) fn unwind(&self, cpu: &mut Cpu, from: VcpuId) -> Action {
         let waiter = self.with_vcpu(from, Vcpu::abort).flatten();
+        self.note_end(cpu, from);
         self.tell_aborted(cpu, from, waiter)
+    }
+
+    /// Notes that `ended` has come to its end where the rest of its partition cannot be seen to: should it have been the
+    /// last one, that is done before this processing element goes on.
+    fn note_end(&self, cpu: &mut Cpu, ended: VcpuId) {
+        cpu.to_configure.insert(ended.partition);
     }
 
     /// Tells `waiter`, who waits for `from`, that it has ended, or whoever waits for him in turn if his partition is
@@ -88,6 +95,7 @@ impl Spmc {
                 return enter(cpu, partition, caller, Entry::Answer(answer::error(Status::Aborted)));
             }
             waiter = self.with_vcpu(caller, Vcpu::abort).flatten();
+            self.note_end(cpu, caller);
             from = caller;
         }
         self.end_chain(cpu, answer::error(Status::Aborted))
@@ -95,7 +103,7 @@ impl Spmc {
 
     /// Does the rest once nothing of a partition that is being stopped runs or waits any more. Returns whether the
     /// partition is fresh now and this processing element is to start it.
-    fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
+    pub(crate) fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
         if partition.life.now() == Life::Incomplete {
             // Nobody takes from it again what it has: it is in no state to give.
             return self.has_all_its_memory(partition.index())

@@ -18,7 +18,7 @@
 //!
 //! It stays active until the partition deactivates it, or waits again after it has got it.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use heapless::Vec;
 use tantalum_ffa::{Call, Status, Target, answer};
@@ -356,7 +356,8 @@ impl Spmc {
     /// Lets go on what a secure interrupt has stopped, or whoever has to handle the next one.
     pub(crate) fn after_interrupt(&self, cpu: &mut Cpu) -> Action {
         match cpu.interrupted.take() {
-            Some(Interrupted::NormalWorld(registers)) => self.to_normal_world(cpu, registers),
+            // Its x8 to x17 are what they shall be already: those of the caller, or part of the answer.
+            Some(Interrupted::NormalWorld(registers)) => self.to_normal_world_whole(cpu, registers),
             Some(Interrupted::Partition { id, entry }) => {
                 // Only this processing element changes the state of what it has interrupted.
                 let _ = self.with_vcpu(id, Vcpu::end_interrupt);
@@ -557,8 +558,8 @@ impl Spmc {
         platform.set_timer(next);
     }
 
-    /// Carries out what was noted about the interrupt controller: the interrupts of partitions that have begun or been
-    /// stopped, and of those that go on without this processing element.
+    /// Carries out what was noted: the interrupts of partitions that have begun or been stopped, and of those that go on
+    /// without this processing element, are set up or silenced; what is left of those that were stopped is seen to.
     pub(crate) fn configure_interrupts(&self, cpu: &mut Cpu, platform: &impl Platform) {
         if cpu.leaving {
             cpu.leaving = false;
@@ -569,6 +570,8 @@ impl Spmc {
             let Some(partition) = self.partition(index) else { continue };
             if partition.is_aborted() {
                 self.silence(cpu, partition, platform);
+                // One that may begin anew now does so when it is next asked.
+                self.settle(cpu, partition, platform);
             } else {
                 self.set_up(cpu, partition, platform);
             }

@@ -19,6 +19,7 @@
 //! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
 //! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
 //! | `regions` | the memory and devices that a manifest asks for |
+//! | `sync` | locks and atomic words, or those of a test that runs threads in every order |
 //! | `partition`, `vcpu`, `shared_vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
 //! Locks: the mailbox of an endpoint, all notifications, an execution context, and the setting of an interrupt.
@@ -33,6 +34,9 @@
 
 #[cfg(test)]
 extern crate std;
+
+#[cfg(all(test, shuttle))]
+mod interleavings;
 
 mod abort;
 mod common;
@@ -59,6 +63,7 @@ mod service;
 mod share;
 mod shared_vcpu;
 mod spmc;
+mod sync;
 mod timer;
 mod vcpu;
 mod version;

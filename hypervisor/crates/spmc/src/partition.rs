@@ -1,11 +1,11 @@
 //! A Secure Partition: what its manifest says, its execution contexts and its address spaces.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use core::error::Error;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sync::Mutex;
 use heapless::Vec;
-use spin::Mutex;
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{

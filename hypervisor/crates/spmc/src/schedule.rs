@@ -344,11 +344,18 @@ impl Spmc {
             return Ok(self.run(cpu, caller.id, Entry::Answer(answer::success())));
         };
         let registers = Call::Yield { target: target_of(caller.id), timeout }.encode();
+        let waits = |asker| {
+            let state = self.with_vcpu(asker, |vcpu| vcpu.state());
+            matches!(state, Some(State::Blocked { callee, .. }) if callee == caller.id)
+        };
         Ok(match waiter {
-            Waiter::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
-            Waiter::NormalWorld | Waiter::Boot | Waiter::Power | Waiter::Interrupted => {
-                self.to_normal_world(cpu, registers)
-            }
+            Waiter::Partition(asker) if waits(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
+            // Its asker does not wait any more and is being stopped: it was the normal world that ran it.
+            Waiter::Partition(_)
+            | Waiter::NormalWorld
+            | Waiter::Boot
+            | Waiter::Power
+            | Waiter::Interrupted => self.to_normal_world(cpu, registers),
         })
     }
 
@@ -394,10 +401,13 @@ impl Spmc {
         self.chain_from(tail).last().unwrap_or(tail)
     }
 
-    /// Yields the chain that ends in `tail`, from its end to its head.
+    /// Yields the chain that ends in `tail`, from its end to its head. Whoever was asked by one whose partition is being
+    /// stopped is a head: nobody waits for the answer, and the normal world may run it.
     pub(crate) fn chain_from(&self, tail: VcpuId) -> impl Iterator<Item = VcpuId> {
         core::iter::successors(Some(tail), |id| match self.waiter_of(*id)? {
-            Waiter::Partition(caller) => Some(caller),
+            Waiter::Partition(caller) => {
+                self.partition(caller.partition).filter(|asker| !asker.is_aborted()).map(|_| caller)
+            }
             Waiter::Boot | Waiter::NormalWorld | Waiter::Power | Waiter::Interrupted => None,
         })
         // A chain has each partition once. This only says so to the reader, and to the processor.

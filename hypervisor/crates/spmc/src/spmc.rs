@@ -1,7 +1,7 @@
 //! The SPMC itself: what it knows, how it is built at boot, and where events arrive.
 
+use crate::sync::Mutex;
 use heapless::Vec;
-use spin::Mutex;
 use tantalum_ffa::Version;
 use tantalum_hal::{Action, Event, Platform};
 use tantalum_manifest::{
