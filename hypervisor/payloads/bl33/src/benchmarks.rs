@@ -166,7 +166,8 @@ fn lets(t: &Test, word: u64, handle: u64) -> u64 {
         command::RETRIEVE => [word, handle, sender, 1 << 3, READ_WRITE.into()],
         _ => [word, handle, 0, 0, 0],
     };
-    let (answer, ticks) = counter::timed_call(Conduit::Smc, &Call::DirectRequest(request(ECHO, arguments)).encode());
+    let (answer, ticks) =
+        counter::timed_call(Conduit::Smc, &Call::DirectRequest(request(ECHO, arguments)).encode());
     let [_, _, _, result, code, ..] = answer.0;
     t.equal("result and code of the partition", result | code, 0);
     ticks
