@@ -149,6 +149,8 @@ struct Worked {
     progress: Progress,
     /// A bit for each port of the switch to which it has sent.
     reached: u32,
+    /// When it began, as a system count.
+    since: u64,
 }
 
 impl Vmm {
@@ -210,6 +212,7 @@ impl Vmm {
     /// Lets a device work for a bounded time.
     fn work<H: Host>(&self, device: &mut Device, vm: &Vm, host: &H) -> Worked {
         let memory = View { vm, host };
+        let since = host.now();
         let mut budget = Budget::NORMAL;
         let mut reached = 0;
         let progress = match device {
@@ -223,7 +226,7 @@ impl Vmm {
                 None => Progress::Idle,
             },
             Device::Network(net, port) => {
-                let mut port = Port { network: &self.network, port: *port, now: host.now(), reached: 0 };
+                let mut port = Port { network: &self.network, port: *port, now: since, reached: 0 };
                 let progress = net.run(&memory, &mut port, &mut budget);
                 reached = port.reached;
                 progress
@@ -234,7 +237,7 @@ impl Vmm {
             }
             Device::Entropy(entropy) => entropy.run(&memory, &mut Random(host), &mut budget),
         };
-        Worked { progress, reached }
+        Worked { progress, reached, since }
     }
 
     /// Sees to it that what is left is done later, and that those to which was sent look.
@@ -242,7 +245,11 @@ impl Vmm {
         let now = host.now();
         match worked.progress {
             Progress::Idle => {}
-            Progress::More => self.remind(cpu, vm, index, now, host),
+            Progress::More => {
+                // Others of its processing element have as much time as it has taken.
+                let pause = if self.has_neighbours(vm) { now.saturating_sub(worked.since) } else { 0 };
+                self.remind(cpu, vm, index, now.saturating_add(pause), host);
+            }
             Progress::Blocked => {
                 let pause = host.frequency().checked_div(RETRIES).unwrap_or(0);
                 self.remind(cpu, vm, index, now.saturating_add(pause), host);
@@ -268,6 +275,12 @@ impl Vmm {
             Some(home) if before & bit(index) == 0 => host.kick(home),
             _ => {}
         }
+    }
+
+    /// Tells whether another virtual machine has a virtual CPU on the processing element that works for the devices of `vm`.
+    fn has_neighbours(&self, vm: &Vm) -> bool {
+        let home = vm.vcpus.first().map(crate::vcpu::Vcpu::home);
+        home.is_some_and(|home| self.vms().any(|other| other.index() != vm.index() && other.uses(home)))
     }
 
     /// Returns the device at a port of the switch.
