@@ -25,7 +25,7 @@ use crate::vmm::Vmm;
 use crate::vswitch::{PortConfig, Switch};
 
 /// Counts the frames that can wait for a port.
-const QUEUE: usize = 64;
+const QUEUE: usize = 256;
 
 /// How many times in a second it is tried again what a backend has refused.
 const RETRIES: u64 = 1000;
