@@ -8,8 +8,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use heapless::Vec;
 use spin::Mutex;
 use tantalum_hal::vm::Host;
+use tantalum_hal::{InterruptSetting, Trigger};
 use tantalum_manifest::{BlockBackend as Backend, MAX_PORTS, MAX_VIRTIO_DEVICES, VirtioDevice};
-use tantalum_types::{Ipa, Pa, PageRange};
+use tantalum_types::{CpuIndex, Ipa, Pa, PageRange};
 
 use crate::cpu::Cpu;
 use crate::disk::{DiskOn, MachineDisk};
@@ -24,10 +25,13 @@ use crate::vmm::Vmm;
 use crate::vswitch::{PortConfig, Switch};
 
 /// Counts the frames that can wait for a port.
-const QUEUE: usize = 64;
+const QUEUE: usize = 256;
 
 /// How many times in a second it is tried again what a backend has refused.
 const RETRIES: u64 = 1000;
+
+/// The priority of a disk's interrupt, in the middle.
+const DISK_PRIORITY: u8 = 0x80;
 
 /// Is the network between the virtual machines.
 pub(crate) type Network = Switch<MAX_PORTS, QUEUE>;
@@ -349,6 +353,16 @@ impl Vmm {
         let disk = host.disk(number).ok_or("the machine has no disk of that number; give it one")?;
         let memory = spare().ok_or("\"memory-pool\" has no 256 KiB left for its buffers; raise its size")?;
         machine.give(vm.index(), index, disk.intid, memory);
+        // It comes to where the device does what is left to do.
+        let home = vm.vcpus.first().map_or_else(CpuIndex::default, crate::vcpu::Vcpu::home);
+        let setting = InterruptSetting {
+            enabled: true,
+            priority: DISK_PRIORITY,
+            trigger: Trigger::Level,
+            secure: false,
+            target: home,
+        };
+        host.configure_interrupt(home, disk.intid, &setting);
         Ok((number, disk.sectors, disk.read_only))
     }
 }
