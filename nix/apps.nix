@@ -2,7 +2,7 @@
 # there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
 { lib, sysroots, packages, vendors }:
 let
-  inherit (packages) image image-trace bl33-image runner rust-core model fuzz;
+  inherit (packages) image image-trace bl33-image guest-image-memory runner rust-core model fuzz;
 
   # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
   # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
@@ -65,6 +65,19 @@ let
       TOML
     '';
   };
+
+  # Makes the file of --disk, if there is none yet.
+  keptDisk = image: ''
+    file=
+    for word; do
+      if [ "$file" = next ]; then file=$word; break; fi
+      if [ "$word" = --disk ]; then file=next; fi
+    done
+    if [ -n "$file" ] && [ ! -e "$file" ]; then
+      cp ${image}/disk.img "$file"
+      chmod u+w "$file"
+    fi
+  '';
 in
 {
   default = app "tantalum-run" sysroots.qemu ''
@@ -78,9 +91,16 @@ in
   '';
 
   bench = app "tantalum-bench" sysroots.qemu ''
-    # Count how many instructions calls take: tantalum-bench [RUNNER OPTION...]
-    enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount \
-      --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
+    # Count how many instructions calls take, and hold that against the budgets: tantalum-bench [FOLDER]
+    out=''${1-}
+    [ -n "$out" ] || out=$(mktemp -d "''${TMPDIR:-/tmp}/tantalum-bench.XXXXXX")
+    (enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount --name bench \
+      --expect ${../tests/benchmarks/list.txt} --append bl33.benchmarks=1 --append bl33.version=10002 --out "$out")
+    status=0
+    (enter ${runner}/bin/runner bench --budgets ${../tests/benchmarks/budgets.txt} \
+      --figures ${packages.size-report}/figures.txt "$out") || status=$?
+    echo "bench: bench.json, bench.txt and bench.svg are in $out"
+    exit "$status"
   '';
 
   model = app "tantalum-model" sysroots.base ''
@@ -94,6 +114,50 @@ in
       "" | list | replay | merge) enter ${fuzz}/bin/tantalum-fuzz "$@" ;;
       *) enter ${fuzz}/bin/tantalum-fuzz "$@" --corpus "${../hypervisor/fuzz/corpus}/$1" ;;
     esac
+  '';
+
+  bench-linux = app "tantalum-bench-linux" sysroots.qemu ''
+    # How long Linux takes to its first process, by a clock that counts instructions: tantalum-bench-linux
+    # Waiting counts too, since each CPU's time is the same clock's.
+    out=$(mktemp -d "''${TMPDIR:-/tmp}/tantalum-bench-linux.XXXXXX")
+    # boot NAME CPUS OPTION...
+    boot() {
+      name=$1 cpus=$2
+      shift 2
+      (enter ${runner}/bin/runner run "$@" --accel icount --name "$name" --cpus "$cpus" \
+        --expect ${../tests/benchmarks/linux.txt} --out "$out/$name") > "$out/$name.log" || {
+        cat "$out/$name.log"
+        exit 1
+      }
+      microseconds=$(sed -n 's/.*\[ *\([0-9]*\)\.\([0-9]*\)\] tantalum-init: userspace is up$/\1\2/p' \
+        "$out/$name/console.log" | sed 's/^0*//')
+      # An instruction takes 4 ns.
+      echo "$name: $microseconds us, $((microseconds * 250)) instructions"
+    }
+    for cpus in 1 4; do
+      boot "no-hypervisor-$cpus" "$cpus" --guest --memory 512M --image ${guest-image-memory} \
+        --append "tantalum.job=boot tantalum.cpus=$cpus tantalum.devices=net,console,rng"
+    done
+  '';
+
+  linux = app "tantalum-linux" sysroots.qemu ''
+    # Linux on the hypervisor, with four CPUs, to a prompt: tantalum-linux [--disk FILE] [RUNNER OPTION...]
+    # FILE keeps what is written to the disk, and is made if it is not there.
+    ${keptDisk packages.linux-image}
+    enter ${runner}/bin/runner console --vmm --image ${packages.linux-image} "$@"
+  '';
+
+  vms = app "tantalum-vms" sysroots.qemu ''
+    # Two Linux VMs on one switch, which ping each other and exchange data: tantalum-vms [RUNNER OPTION...]
+    enter ${runner}/bin/runner run --vmm --image ${packages.vms-image} --name vms \
+      --expect ${../tests/scenarios/vms.txt} "$@"
+  '';
+
+  fullstack = app "tantalum-fullstack" sysroots.qemu ''
+    # TF-A, the SPMC with its partitions, the hypervisor, and Linux to a prompt:
+    # tantalum-fullstack [--disk FILE] [RUNNER OPTION...]
+    ${keptDisk packages.fullstack-image}
+    enter ${runner}/bin/runner console --fullstack --image ${packages.fullstack-image} "$@"
   '';
 
   console = app "tantalum-console" sysroots.qemu ''
@@ -117,6 +181,11 @@ in
     if [ -f "$out/console.log" ]; then grep -F 'soak: ' "$out/console.log" || true; fi
     echo "soak: reports are in $out unless --out says otherwise"
     exit "$status"
+  '';
+
+  size = app "tantalum-size" sysroots.base ''
+    # What the SPMC's image consists of: tantalum-size
+    cat ${packages.size-report}/size.txt
   '';
 
   shell = app "tantalum-shell" sysroots.shell ''

@@ -25,6 +25,7 @@ let
       cargo build --release --locked --target "$target" --package tantalum-vmm-image
       cargo build --release --locked --target "$target" ${partitionPackages}
       cargo build --release --locked --target "$target" --package tantalum-bl33
+      cargo build --release --locked --target "$target" --package tantalum-guest
     '';
   };
   hypervisor = {
@@ -49,8 +50,30 @@ let
     kernel = call ../aosp-kernel common;
     kmod = call ../tests/kmod { inherit lib sysroots kernel; };
     rootfs = call ../rootfs (common // { inherit kernel kmod; });
+    guest = call ../rootfs/guest (common // { inherit kernel kmod; });
 
     image = call ./image.nix { inherit lib sysroots firmware kernel rootfs; };
+
+    # Virtual machines: one with a shell, two and four with jobs, and one above TF-A and the SPMC.
+    linux-image = call ./vms-image.nix {
+      inherit lib sysroots vmm kernel guest;
+      manifest = ./vms/linux.dts;
+    };
+    vms-image = linux-image.override {
+      manifest = ./vms/vms.dts;
+      jobs = "boot,ping,transfer tantalum.cpus=2 tantalum.devices=net,rng";
+    };
+    four-image = linux-image.override {
+      manifest = ./vms/four.dts;
+      jobs = "boot,transfer,stress tantalum.cpus=2 tantalum.devices=blk,net,rng tantalum.transfer=4";
+      cpus = 2;
+    };
+    fullstack-image = linux-image.override { manifest = ./vms/fullstack.dts; inherit firmware; };
+    memory-image = linux-image.override { manifest = ./vms/memory.dts; };
+    # The same as one of them on a machine without a hypervisor.
+    guest-image = call ./guest-image.nix { inherit lib sysroots kernel guest; };
+    # All in memory, so that a run repeats itself: what a disk of QEMU's takes is up to the host.
+    guest-image-memory = guest-image.override { disk = false; };
 
     # The same with an SPMC that records what it does, for tests and for people: it keeps no secrets.
     spmc-trace = spmc.override { trace = true; };
@@ -77,6 +100,11 @@ let
     # Proof on the host: the reference model, and the fuzz targets.
     model = call ../hypervisor/model { inherit lib; vendor = vendors.hypervisor; };
     fuzz = call ../hypervisor/fuzz { inherit lib; vendor = vendors.hypervisor; };
+    # What the SPMC's image consists of, and the figures of it that have a budget.
+    size-report = call ./size-report.nix { inherit lib sysroots spmc; };
+    # The bare-metal suite for virtual machines, and what boots it on a machine without a hypervisor.
+    guest-suite = call ../hypervisor/payloads/guest hypervisor;
+    guest-suite-image = call ./guest-suite-image.nix { inherit lib sysroots guest-suite; };
 
     runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
 

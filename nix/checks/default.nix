@@ -47,7 +47,10 @@ let
     resident = import ./resident.nix scope;
     e2e-nopkvm = import ./e2e-nopkvm.nix scope;
     bl33 = import ./bl33.nix scope;
+    bench = import ./bench.nix scope;
     trace = import ./trace.nix scope;
+    vmm = import ./vmm.nix scope;
+    linux = import ./linux.nix scope;
   } // (if builtins.pathExists ../../tests/breakages then { breakages = import ./breakages.nix scope; } else { });
 
   results = mapAttrs

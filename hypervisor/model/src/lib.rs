@@ -20,6 +20,7 @@
 //! | `model::buffers` | RX/TX buffers, what is in them, and indirect messages |
 //! | `model::notify` | notifications, one by one |
 //! | `world` | the SPMC on the simulated machine, and the comparison after each step |
+//! | `exhaust` | every run there is, of a few kinds of steps |
 //! | `run` | runs: from a seed, from a script; shrinking one that fails |
 
 #![forbid(unsafe_code)]
@@ -34,10 +35,12 @@
 )]
 
 mod config;
+mod exhaust;
 mod model;
 mod run;
 mod step;
 mod world;
 
+pub use exhaust::{Explored, chains, one_share};
 pub use run::{Failure, replay, run, script_text};
 pub use step::{Act, Step, Tally};

@@ -2,6 +2,7 @@
 //!
 //!     tantalum-model STEPS [SEED]     random steps; prints a script that fails, shrunk
 //!     tantalum-model replay FILE      a script
+//!     tantalum-model exhaust STATES   every run of call chains, and of one share, up to so many states each
 
 #![forbid(unsafe_code)]
 #![allow(clippy::arithmetic_side_effects)]
@@ -23,6 +24,10 @@ fn main() -> ExitCode {
             },
             Err(error) => fail(&format!("{file}: {error}")),
         },
+        ["exhaust", states] => match states.parse() {
+            Ok(states) => exhaust(states),
+            Err(_) => usage(),
+        },
         [steps, rest @ ..] if rest.len() <= 1 => {
             let seed = rest.first().map_or(Some(1), |seed| seed.parse().ok());
             match (steps.parse(), seed) {
@@ -35,12 +40,36 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    fail("usage: tantalum-model STEPS [SEED], or tantalum-model replay FILE")
+    fail("usage: tantalum-model STEPS [SEED] | replay FILE | exhaust STATES")
 }
 
 fn fail(why: &str) -> ExitCode {
     eprintln!("{why}");
     ExitCode::FAILURE
+}
+
+/// Goes through everything with each kind of machine: who gives way and who does not.
+fn exhaust(states: usize) -> ExitCode {
+    let say = |what: &str, result: Result<tantalum_model::Explored, tantalum_model::Failure>| match result {
+        Ok(tantalum_model::Explored { states, transitions, depth, complete }) => {
+            let all = if complete { "all" } else { "the first" };
+            println!("{what}: {all} {states} states, {transitions} steps, at most {depth} deep");
+            true
+        }
+        Err(failure) => {
+            println!("{what}: a difference:\n{failure}");
+            false
+        }
+    };
+    let mut good = true;
+    for (seed, machine) in [(0, "all give way"), (4, "the third does not give way")] {
+        good &= say(&format!("call chains, {machine}"), tantalum_model::chains(seed, states, usize::MAX));
+    }
+    for (kind, name) in [(0, "shared"), (1, "lent"), (2, "donated")] {
+        let result = tantalum_model::one_share(0, kind, states, usize::MAX);
+        good &= say(&format!("one page {name}"), result);
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn random(steps: u64, seed: u64) -> ExitCode {

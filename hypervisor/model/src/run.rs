@@ -181,7 +181,7 @@ thread_local! {
 }
 
 /// Runs `body` and returns the message with which it panics, which is not printed.
-fn caught(body: impl FnOnce()) -> Result<(), String> {
+pub(crate) fn caught(body: impl FnOnce()) -> Result<(), String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();

@@ -38,3 +38,19 @@ fn a_text_that_is_no_script_is_refused() {
         assert!(tantalum_model::replay(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn every_run_of_a_few_steps_of_call_chains() {
+    for seed in [0, 4] {
+        let explored = tantalum_model::chains(seed, 12, 4).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(explored.states >= 12 && !explored.complete, "{explored:?}");
+    }
+}
+
+#[test]
+fn every_run_of_a_few_steps_of_one_share() {
+    for kind in 0..3 {
+        let explored = tantalum_model::one_share(0, kind, 6, 4).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(explored.states >= 6 && !explored.complete, "{explored:?}");
+    }
+}

@@ -25,7 +25,9 @@ MAY_BE_UNSAFE = {
     # It reads the counters that the compiler puts in, in `coverage`.
     "tantalum-fuzz",
     # Bare-metal too; `src/machine` has it, and the cases forbid it.
+    "tantalum-payload",
     "tantalum-bl33",
+    "tantalum-guest",
 }
 # A partition names itself to the SDK's entry code by a macro that has to say `unsafe`. It writes none of its own.
 PARTITION_OF = "tantalum-sdk"

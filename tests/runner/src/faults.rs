@@ -37,7 +37,7 @@ impl Fault {
     pub fn weight(&self) -> (Severity, u8) {
         let cause = match self.level {
             Level::Spmc | Level::Partition => 4,
-            Level::Pkvm => 3,
+            Level::Pkvm | Level::Vmm => 3,
             Level::Linux | Level::BareMetal => 2,
             Level::Init => 1,
             Level::Bl1 | Level::Bl2 | Level::Bl31 | Level::Qemu => 0,
@@ -88,8 +88,14 @@ fn recognise_kernel(text: &str) -> Option<(Level, Severity)> {
     if has("nVHE hyp panic") || has("nVHE hyp BUG") || has("HYP panic") {
         return Some((Level::Pkvm, Severity::Panic));
     }
-    if text.starts_with("bl33: PANIC") {
+    if text.starts_with("bl33: PANIC") || text.starts_with("guest: PANIC") {
         return Some((Level::BareMetal, Severity::Panic));
+    }
+    if let Some(rest) = text.strip_prefix("[vmm] ") {
+        if rest.starts_with("PANIC") {
+            return Some((Level::Vmm, Severity::Panic));
+        }
+        return rest.starts_with("ERROR").then_some((Level::Vmm, Severity::Error));
     }
     if has("Kernel panic - not syncing") {
         return Some((Level::Linux, Severity::Panic));
@@ -166,7 +172,11 @@ mod tests {
         let panic = |level| Some((level, Severity::Panic));
         assert_eq!(kernel("Kernel panic - not syncing: Attempted to kill init!"), panic(Level::Linux));
         assert_eq!(kernel("Kernel panic - not syncing: HYP panic:"), panic(Level::Pkvm));
+        assert_eq!(kernel("[vmm] PANIC: src/a.rs:7: x"), panic(Level::Vmm));
+        assert_eq!(kernel("[vmm] ERROR: vm one: x"), Some((Level::Vmm, Severity::Error)));
+        assert_eq!(kernel("[vmm] WARN: vm one: x"), None);
         assert_eq!(kernel("bl33: PANIC: exception 4 at 0x60000000"), panic(Level::BareMetal));
+        assert_eq!(kernel("guest: PANIC on CPU 2: exception 4"), panic(Level::BareMetal));
         assert_eq!(kernel("kvm [1]: nVHE hyp panic at: [<ffff800080012345>] x!"), panic(Level::Pkvm));
         for text in [
             "Internal error: Oops: 0000000096000004 [#1] SMP",

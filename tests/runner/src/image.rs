@@ -12,13 +12,16 @@ const FLASH: &str = "flash.bin";
 const KERNEL: &str = "Image";
 const INITRAMFS: &str = "initramfs.cpio.gz";
 const BARE_METAL: &str = "bl33.bin";
+const VMM: &str = "vmm.bin";
+const VMS: &str = "manifest.dtb";
+const DISK: &str = "disk.img";
 const MANIFEST: &str = "manifest.json";
 
 /// An image whose files are there and are what its manifest says.
 #[derive(Debug)]
 pub struct Image {
     dir: PathBuf,
-    /// The name of what BL31 enters in the normal world.
+    /// The name of what the normal world begins with.
     bl33: &'static str,
     initramfs: Option<Initramfs>,
     files: Vec<ImageFile>,
@@ -57,13 +60,21 @@ impl Image {
             Error::new(format!("{}/{MANIFEST} is not a manifest of files and hashes", dir.display()))
         })?;
         let (bl33, others) = match normal_world {
-            NormalWorld::Pkvm | NormalWorld::Linux => (KERNEL, &[INITRAMFS][..]),
-            NormalWorld::BareMetal => (BARE_METAL, &[][..]),
+            NormalWorld::Pkvm | NormalWorld::Linux => (KERNEL, &[FLASH, INITRAMFS][..]),
+            NormalWorld::BareMetal => (BARE_METAL, &[FLASH][..]),
+            NormalWorld::FullStack => (VMM, &[FLASH, VMS, KERNEL][..]),
+            NormalWorld::Vmm => (VMM, &[VMS][..]),
+            NormalWorld::Guest | NormalWorld::GuestSuite => (KERNEL, &[][..]),
         };
-        for name in [FLASH, bl33].iter().chain(others).copied() {
+        for name in others.iter().chain([&bl33]).copied() {
             if !manifest.iter().any(|file| file.name == name) {
                 return Err(Error::new(format!("{}/{MANIFEST} does not name {name}", dir.display())));
             }
+        }
+        let has = |name| manifest.iter().any(|file| file.name == name);
+        if normal_world == NormalWorld::Guest && !has(DISK) && !has(INITRAMFS) {
+            let message = format!("{}/{MANIFEST} names neither {DISK} nor {INITRAMFS}", dir.display());
+            return Err(Error::new(message));
         }
         let mut initramfs = None;
         for file in &manifest {
@@ -94,7 +105,7 @@ impl Image {
         self.dir.join(FLASH)
     }
 
-    /// What BL31 enters in the normal world: Linux, or the bare-metal suite.
+    /// What the normal world begins with: Linux, the bare-metal suite, or the hypervisor.
     pub fn bl33(&self) -> PathBuf {
         self.dir.join(self.bl33)
     }
@@ -102,6 +113,16 @@ impl Image {
     /// The initramfs, if there is one.
     pub fn initramfs(&self) -> Option<&Initramfs> {
         self.initramfs.as_ref()
+    }
+
+    /// The disk that the machine shall have, if there is one.
+    pub fn disk(&self) -> Option<PathBuf> {
+        self.path(DISK)
+    }
+
+    /// A file, if the image has it.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.files.iter().any(|file| file.name == name).then(|| self.dir.join(name))
     }
 
     /// Its files with their hashes, by name.

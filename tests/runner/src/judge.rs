@@ -53,7 +53,8 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn boot(&self) -> Case {
-        let mut case = Case::new("boot", "the whole stack comes up, from BL1 to the test plan");
+        let from = if self.expect.normal_world.has_firmware() { "BL1" } else { "the machine's start" };
+        let mut case = Case::new("boot", format!("the whole stack comes up, from {from} to the test plan"));
         case.time = self.record.milestone(Stage::Plan).and_then(|m| m.stamp.by(self.expect.clock));
         case.details = self.boot_shortcomings();
         let fault = best(self.record.faults.iter().filter(|f| self.in_boot(f)));
@@ -81,17 +82,29 @@ impl Judge<'_> {
             (Stage::Spmc, "the SPMC"),
             (Stage::SpmcReady, "the end of the SPMC's boot"),
             (Stage::BareMetal, "the bare-metal suite"),
+            (Stage::Vmm, "the hypervisor"),
+            (Stage::Vm, "a VM"),
             (Stage::Linux, "Linux"),
             (Stage::Smp, "the other CPUs"),
             (Stage::Pkvm, "pKVM in protected mode"),
             (Stage::Userspace, "user space"),
             (Stage::Plan, "the test plan"),
         ] {
-            let linux = self.expect.normal_world != NormalWorld::BareMetal;
+            let world = self.expect.normal_world;
             let due = match stage {
-                Stage::Pkvm => self.expect.normal_world == NormalWorld::Pkvm,
-                Stage::BareMetal => !linux,
-                Stage::Linux | Stage::Userspace => linux,
+                Stage::Bl1 | Stage::Bl2 | Stage::Bl31 | Stage::Spmc | Stage::SpmcReady => {
+                    world.has_firmware()
+                }
+                Stage::Pkvm => world == NormalWorld::Pkvm,
+                Stage::BareMetal => world.has_suite(),
+                Stage::Vmm | Stage::Vm => world.has_vms(),
+                // In a VM a suite may be in its place.
+                Stage::Linux | Stage::Userspace => {
+                    let in_vm = world.has_vms() && self.record.milestone(Stage::BareMetal).is_some();
+                    !world.has_suite() && !in_vm
+                }
+                // How many CPUs a VM has is for its own scenarios to say.
+                Stage::Smp => !world.has_vms(),
                 _ => true,
             };
             if !due {
@@ -148,7 +161,7 @@ impl Judge<'_> {
             }
         } else if self.record.milestone(Stage::Off).is_none() {
             Outcome::Failed(format!("not run: {}", self.cut_short()))
-        } else if self.record.milestone(Stage::Done).is_none() {
+        } else if !self.record.done() {
             Outcome::Failed("the test module never said that it was done".into())
         } else {
             Outcome::Passed
@@ -195,6 +208,9 @@ impl Judge<'_> {
             NormalWorld::Pkvm => " through pKVM",
             NormalWorld::Linux => "",
             NormalWorld::BareMetal => " from NS-EL2",
+            NormalWorld::Vmm => " under the hypervisor",
+            NormalWorld::FullStack => " under the hypervisor, above the SPMC",
+            NormalWorld::Guest | NormalWorld::GuestSuite => " without a hypervisor",
         };
         format!("passed: {passed} scenarios, {assertions} assertions, {} CPUs{through}", self.expect.cpus)
     }

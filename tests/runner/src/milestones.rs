@@ -19,8 +19,10 @@ pub enum Level {
     Spmc,
     /// A Secure Partition.
     Partition,
-    /// The hypervisor of the normal world.
+    /// The hypervisor of the normal world, in Linux.
     Pkvm,
+    /// Tantalum's hypervisor of the normal world.
+    Vmm,
     /// The kernel of the normal world.
     Linux,
     /// User space: init of the initramfs.
@@ -39,9 +41,10 @@ impl fmt::Display for Level {
             Self::Spmc => "the SPMC (S-EL2)",
             Self::Partition => "a Secure Partition (S-EL1)",
             Self::Pkvm => "pKVM (NS-EL2)",
+            Self::Vmm => "the hypervisor (NS-EL2)",
             Self::Linux => "Linux (NS-EL1)",
             Self::Init => "init (NS-EL0)",
-            Self::BareMetal => "the bare-metal suite (NS-EL2)",
+            Self::BareMetal => "the bare-metal suite",
         })
     }
 }
@@ -63,6 +66,10 @@ pub enum Stage {
     SpmcReady,
     /// The first line of the bare-metal suite.
     BareMetal,
+    /// The hypervisor's first line.
+    Vmm,
+    /// A VM starts.
+    Vm,
     /// Linux's first line.
     Linux,
     /// All CPUs that came up are up.
@@ -94,7 +101,8 @@ impl Stage {
             Self::Bl31 | Self::SpmcReady | Self::PowerOff => Level::Bl31,
             Self::Spmc | Self::Partition => Level::Spmc,
             Self::BareMetal => Level::BareMetal,
-            Self::Linux | Self::Smp | Self::Pkvm => Level::Linux,
+            Self::Vmm => Level::Vmm,
+            Self::Vm | Self::Linux | Self::Smp | Self::Pkvm => Level::Linux,
             Self::Userspace | Self::FfaDriver | Self::Plan | Self::FirstScenario | Self::Done => Level::Init,
             Self::Off => Level::Qemu,
         }
@@ -105,9 +113,14 @@ impl Stage {
         match self {
             Self::Bl1 | Self::Bl2 | Self::Bl31 => Band::Firmware,
             Self::Spmc | Self::Partition | Self::SpmcReady => Band::Secure,
-            Self::BareMetal | Self::Linux | Self::Smp | Self::Pkvm | Self::Userspace | Self::FfaDriver => {
-                Band::Linux
-            }
+            Self::BareMetal
+            | Self::Vmm
+            | Self::Vm
+            | Self::Linux
+            | Self::Smp
+            | Self::Pkvm
+            | Self::Userspace
+            | Self::FfaDriver => Band::Linux,
             Self::Plan | Self::FirstScenario | Self::Done => Band::Scenarios,
             Self::PowerOff | Self::Off => Band::Off,
         }
@@ -153,8 +166,11 @@ fn recognise_normal(text: &str) -> Option<(Stage, String)> {
     if let Some(notice) = text.strip_prefix("NOTICE:") {
         return recognise_firmware(notice.trim_start());
     }
-    if let Some(rest) = text.strip_prefix("bl33: ") {
+    if let Some(rest) = text.strip_prefix("bl33: ").or_else(|| text.strip_prefix("guest: ")) {
         return recognise_bare_metal(rest);
+    }
+    if let Some(rest) = text.strip_prefix("[vmm] INFO: ") {
+        return recognise_vmm(rest);
     }
     if text.starts_with("Booting Linux on physical CPU") {
         return Some((Stage::Linux, "Linux starts".into()));
@@ -188,6 +204,16 @@ fn recognise_bare_metal(text: &str) -> Option<(Stage, String)> {
         return Some((Stage::Smp, text.to_owned()));
     }
     (text == "power off").then(|| (Stage::PowerOff, "the suite powers off".into()))
+}
+
+fn recognise_vmm(info: &str) -> Option<(Stage, String)> {
+    if let Some(rest) = info.strip_prefix("Tantalum VMM ") {
+        let version = rest.split(' ').next().unwrap_or(rest);
+        return Some((Stage::Vmm, format!("hypervisor starts ({version})")));
+    }
+    let rest = info.strip_prefix("vm ")?;
+    let (name, _) = rest.split_once(" starts")?;
+    Some((Stage::Vm, format!("VM {name} starts")))
 }
 
 fn recognise_firmware(notice: &str) -> Option<(Stage, String)> {
@@ -249,6 +275,18 @@ mod tests {
         assert_eq!(normal("bl33: 8 CPUs up"), Some((Stage::Smp, "8 CPUs up".into())));
         assert_eq!(normal("bl33: power off"), Some((Stage::PowerOff, "the suite powers off".into())));
         assert_eq!(normal("bl33: 0 of 85 cases failed"), None);
+        let start = normal("guest: starts at EL1");
+        assert_eq!(start, Some((Stage::BareMetal, "bare-metal suite starts at EL1".into())));
+        assert_eq!(normal("guest: 4 CPUs up"), Some((Stage::Smp, "4 CPUs up".into())));
+    }
+
+    #[test]
+    fn the_boot_of_the_hypervisor_is_recognised() {
+        let start = normal("[vmm] INFO: Tantalum VMM 0.1.0 at NS-EL2");
+        assert_eq!(start, Some((Stage::Vmm, "hypervisor starts (0.1.0)".into())));
+        let vm = normal("[vmm] INFO: vm one starts: 2 vCPUs, 256 MiB");
+        assert_eq!(vm, Some((Stage::Vm, "VM one starts".into())));
+        assert_eq!(normal("[vmm] INFO: vm one is off"), None);
     }
 
     #[test]

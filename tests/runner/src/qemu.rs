@@ -1,10 +1,12 @@
 //! The QEMU command line: which machine, and where everything lies in its memory.
 
+mod vms;
+
 use crate::image::Image;
 use crate::trace;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where BL31 enters the normal world (`PRELOADED_BL33_BASE` of the firmware).
 const BL33_ADDRESS: u64 = 0x6000_0000;
@@ -53,6 +55,14 @@ pub enum NormalWorld {
     Linux,
     /// The bare-metal suite at NS-EL2.
     BareMetal,
+    /// Our hypervisor at NS-EL2 with its VMs, and nothing below it.
+    Vmm,
+    /// Our hypervisor with its VMs, above TF-A and the SPMC.
+    FullStack,
+    /// What else is in a VM, at EL1 of a machine of its own: the same without a hypervisor.
+    Guest,
+    /// The bare-metal suite for VMs, at EL1 of a machine of its own.
+    GuestSuite,
 }
 
 impl NormalWorld {
@@ -62,6 +72,49 @@ impl NormalWorld {
             Self::Pkvm => "Linux under pKVM",
             Self::Linux => "Linux alone",
             Self::BareMetal => "bare-metal suite",
+            Self::Vmm => "hypervisor",
+            Self::FullStack => "hypervisor above the SPMC",
+            Self::Guest => "Linux without a hypervisor",
+            Self::GuestSuite => "bare-metal suite for VMs without a hypervisor",
+        }
+    }
+
+    /// Tells whether TF-A and the SPMC are there.
+    pub fn has_firmware(self) -> bool {
+        !matches!(self, Self::Vmm | Self::Guest | Self::GuestSuite)
+    }
+
+    /// Tells whether our hypervisor is there.
+    pub fn has_vms(self) -> bool {
+        matches!(self, Self::Vmm | Self::FullStack)
+    }
+
+    /// Tells whether Linux has the init of a VM, which runs jobs.
+    pub fn has_jobs(self) -> bool {
+        self.has_vms() || self == Self::Guest
+    }
+
+    /// Tells whether a bare-metal suite is what there is.
+    pub fn has_suite(self) -> bool {
+        matches!(self, Self::BareMetal | Self::GuestSuite)
+    }
+
+    /// What a list of scenarios calls it, where they differ by that.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Vmm => "vmm",
+            Self::FullStack => "fullstack",
+            Self::GuestSuite => "reference",
+            _ => "",
+        }
+    }
+
+    /// The machine in QEMU's words.
+    fn board(self) -> &'static str {
+        match self {
+            Self::Guest | Self::GuestSuite => "virt,gic-version=3",
+            Self::Vmm => "virt,virtualization=on,gic-version=3",
+            _ => "virt,secure=on,virtualization=on,gic-version=3",
         }
     }
 }
@@ -88,6 +141,8 @@ pub struct Machine {
     pub normal_world: NormalWorld,
     /// What init shall do.
     pub mode: Mode,
+    /// Where writes to the disk go, if they shall be kept: a copy of the image's disk.
+    pub disk: Option<PathBuf>,
     /// The image's SPMC records what it does, at the end of memory.
     pub trace: bool,
     /// More words for the command line.
@@ -116,19 +171,27 @@ pub enum Wiring<'a> {
 impl Machine {
     /// The command line of the normal world.
     pub fn kernel_arguments(&self, image: &Image) -> String {
-        if self.normal_world == NormalWorld::BareMetal {
-            return self.append.join(" ");
-        }
-        let mut words = format!(
-            "console=ttyAMA0 initrd={INITRAMFS_ADDRESS:#x},{} kvm-arm.mode={} tantalum.mode={}",
-            image.initramfs().map_or(0, |initramfs| initramfs.size),
-            if self.normal_world == NormalWorld::Pkvm { "protected" } else { "none" },
-            match self.mode {
-                Mode::Test => "test",
-                Mode::Console => "console",
+        let mut words = match self.normal_world {
+            NormalWorld::Pkvm | NormalWorld::Linux => format!(
+                "console=ttyAMA0 initrd={INITRAMFS_ADDRESS:#x},{} kvm-arm.mode={} tantalum.mode={}",
+                image.initramfs().map_or(0, |initramfs| initramfs.size),
+                if self.normal_world == NormalWorld::Pkvm { "protected" } else { "none" },
+                match self.mode {
+                    Mode::Test => "test",
+                    Mode::Console => "console",
+                }
+            ),
+            // As the manifest of VMs would have it.
+            NormalWorld::Guest => {
+                let root =
+                    if image.disk().is_some() { " root=/dev/vda rootfstype=ext2 rw init=/init" } else { "" };
+                format!("console=ttyAMA0 printk.devkmsg=on{root}")
             }
-        );
-        if self.mode == Mode::Test {
+            NormalWorld::GuestSuite => String::from("guest.reference=1"),
+            // Linux's words are in the manifest of VMs.
+            NormalWorld::BareMetal | NormalWorld::Vmm | NormalWorld::FullStack => String::new(),
+        };
+        if self.mode == Mode::Test && !words.is_empty() && !self.normal_world.has_suite() {
             // The runner lives by these lines: with their times, and down to level info.
             words.push_str(" printk.time=1 loglevel=7");
         }
@@ -138,13 +201,13 @@ impl Machine {
         for word in &self.append {
             let _ = write!(words, " {word}");
         }
-        words
+        words.trim_start().to_owned()
     }
 
     /// The arguments of QEMU.
     pub fn arguments(&self, image: &Image, wiring: &Wiring<'_>) -> Vec<OsString> {
         let mut args = Arguments::default();
-        let machine = "virt,secure=on,virtualization=on,gic-version=3";
+        let machine = self.normal_world.board();
         if let Wiring::Files { memory: Some(memory), .. } = wiring {
             args.pair("-M", format!("{machine},memory-backend=memory"));
             let size = &self.memory;
@@ -189,12 +252,33 @@ impl Machine {
                 args.pair("-serial", joined("file:", secure));
             }
         }
-        args.pair("-bios", image.flash());
-        // TF-A finds Linux and the initramfs in memory. -kernel is there only because QEMU
-        // takes -append with it alone; the copy it makes is never used.
-        args.pair("-device", loader(&image.bl33(), BL33_ADDRESS));
-        if let Some(initramfs) = image.initramfs() {
-            args.pair("-device", loader(&initramfs.path, INITRAMFS_ADDRESS));
+        if self.normal_world.has_firmware() {
+            args.pair("-bios", image.flash());
+        }
+        match self.normal_world {
+            NormalWorld::Pkvm | NormalWorld::Linux | NormalWorld::BareMetal => {
+                // TF-A finds Linux and the initramfs in memory. -kernel is there only because QEMU
+                // takes -append with it alone; the copy it makes is never used.
+                args.pair("-device", loader(&image.bl33(), BL33_ADDRESS));
+                if let Some(initramfs) = image.initramfs() {
+                    args.pair("-device", loader(&initramfs.path, INITRAMFS_ADDRESS));
+                }
+            }
+            NormalWorld::Vmm => vms::load(&mut args, image),
+            NormalWorld::FullStack => {
+                args.pair("-device", loader(&image.bl33(), BL33_ADDRESS));
+                vms::load(&mut args, image);
+            }
+            NormalWorld::Guest => {
+                if let Some(initramfs) = image.initramfs() {
+                    args.pair("-initrd", &initramfs.path);
+                }
+                vms::guest_devices(&mut args);
+            }
+            NormalWorld::GuestSuite => vms::suite_devices(&mut args),
+        }
+        if let Some(disk) = image.disk() {
+            vms::disk(&mut args, &disk, self.disk.as_deref());
         }
         args.pair("-kernel", image.bl33());
         args.pair("-append", self.kernel_arguments(image));

@@ -126,16 +126,18 @@ fn parse_registers(text: &str) -> Vec<CpuState> {
     cpus
 }
 
-/// Reads the end of a line such as `PSTATE=600003c9 -ZC- NS EL2h`.
+/// Reads the end of a line such as `PSTATE=600003c9 -ZC- NS EL2h`. EL3 has no security state there, and neither has
+/// any level of a machine that has no secure world.
 fn parse_pstate(line: &str) -> Option<(bool, u8)> {
     let mut words = line.strip_prefix("PSTATE=")?.split_whitespace().skip(1).peekable();
-    let mut secure = true;
+    let mut secure = false;
     for word in words.by_ref() {
         match word {
-            "NS" => secure = false,
+            "S" => secure = true,
             _ => {
                 if let Some(el) = word.strip_prefix("EL").and_then(|el| el.get(..1)) {
-                    return Some((secure, el.parse().ok()?));
+                    let el = el.parse().ok()?;
+                    return Some((secure || el == 3, el));
                 }
             }
         }
@@ -160,6 +162,13 @@ mod tests {
         assert_eq!(levels, [Some(Level::Spmc), Some(Level::Linux), None]);
         assert_eq!(suspect(&cpus).map(|c| (c.cpu, c.pc)), Some((0, 0x0e10_1234)));
         assert_eq!(suspect(&cpus[1..]), None);
+    }
+
+    #[test]
+    fn a_machine_without_a_secure_world_has_none() {
+        assert_eq!(parse_pstate("PSTATE=60000005 -ZC- EL1h    FPCR=0"), Some((false, 1)));
+        assert_eq!(parse_pstate("PSTATE=600003c9 -ZC- S EL2h"), Some((true, 2)));
+        assert_eq!(parse_pstate("PSTATE=400003cd -Z-- EL3h"), Some((true, 3)));
     }
 
     #[test]

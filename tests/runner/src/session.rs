@@ -56,8 +56,10 @@ pub struct LogLine {
 /// One scenario as the guest told it.
 #[derive(Clone, Debug)]
 pub struct ScenarioRun {
-    /// Its name.
+    /// Its name, with that of its VM before it if there are several.
     pub name: String,
+    /// The VM that it runs in; empty for the machine itself.
+    pub vm: String,
     /// When it began, if it said so.
     pub began: Option<Stamp>,
     /// When its result came.
@@ -112,8 +114,10 @@ pub struct Record {
     pub log: Vec<LogLine>,
     /// Stages that were reached, in the order of arrival.
     pub milestones: Vec<Milestone>,
-    /// The number of scenarios announced.
+    /// The number of scenarios announced, by each VM if there are several.
     pub plan: Option<u32>,
+    /// The VMs that announced some, in the order of arrival. The machine itself has no name.
+    pub planned: Vec<String>,
     /// Scenarios that began or gave a result, in this order.
     pub scenarios: Vec<ScenarioRun>,
     /// Faults, in the order of arrival.
@@ -139,9 +143,20 @@ impl Record {
         self.milestones.iter().reduce(|best, m| if m.stage >= best.stage { m } else { best })
     }
 
-    /// The scenario that has begun and not ended.
+    /// The scenario that has begun and not ended; the last one to begin, if VMs have several.
     pub fn running(&self) -> Option<&ScenarioRun> {
         self.scenarios.iter().rev().find(|s| s.status.is_none())
+    }
+
+    /// The scenario of a VM that has begun and not ended.
+    pub fn running_in(&self, vm: &str) -> Option<&ScenarioRun> {
+        self.scenarios.iter().rev().find(|s| s.status.is_none() && s.vm == vm)
+    }
+
+    /// Tells whether everybody who announced scenarios said that they are done.
+    pub fn done(&self) -> bool {
+        let done = self.milestones.iter().filter(|m| m.stage == Stage::Done).count();
+        done > 0 && done >= self.planned.len()
     }
 
     /// The fault that explains the others best.

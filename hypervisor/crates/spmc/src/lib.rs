@@ -10,6 +10,7 @@
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
 //! | `direct`, `service` | direct requests and responses, of the first form and of the second |
+//! | `straight` | the same between the normal world and a partition that waits, from the registers as they are |
 //! | `notify` | notifications, and the interrupts that announce them |
 //! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
@@ -63,6 +64,7 @@ mod service;
 mod share;
 mod shared_vcpu;
 mod spmc;
+mod straight;
 mod sync;
 mod timer;
 mod vcpu;
@@ -71,5 +73,5 @@ mod virtual_interrupts;
 mod vm;
 
 pub use partition::TABLE_PAGES;
-pub use spmc::{Cpu, Spmc};
+pub use spmc::{Cpu, Spmc, Step};
 pub use version::SPMC_VERSION;

@@ -13,6 +13,7 @@
 //! | [`load`], [`image`], [`device_tree`], [`fdt`], [`memory`] | what a virtual machine finds in its memory |
 //! | [`vgic`] | the interrupt controller of a virtual machine: distributor, redistributors, list registers |
 //! | [`devices`] | emulated devices without queues: the serial port and the clock |
+//! | [`ffa`], `partitions` | FF-A calls of virtual machines, relayed to the SPMC |
 //! | `virtio_devices`, `disk` | the virtio devices of virtual machines, and what is behind them |
 //! | [`virtio`] | devices with queues: disks, networks, consoles, random numbers |
 //! | [`vswitch`] | the network between virtual machines |
@@ -31,6 +32,10 @@
 //! | `Console::typed` | all | what was typed | none |
 //! | `Vm::stage2` | a virtual machine | its translation | `Vmm::tables` |
 //! | `Vmm::tables` | all | the pages for translation tables | none |
+//! | `Relay::vms` | a virtual machine | its FF-A buffers and transactions | `Relay::own`, `Vm::stage2` |
+//! | `Relay::own` | all | the hypervisor's own buffers | `Relay::turns`, `Vm::stage2` |
+//! | `GuestMemory::taken` | a virtual machine | what it has lent | `Vm::stage2` |
+//! | `Relay::turns` | all | what partitions are at | none |
 //! | `Vcpu::next` | a virtual CPU | how it goes on | none |
 //!
 //! Kicks are sent and virtual CPUs are woken while none is held.
@@ -49,11 +54,13 @@ pub mod device_tree;
 pub mod devices;
 mod disk;
 pub mod fdt;
+pub mod ffa;
 pub mod image;
 pub mod layout;
 pub mod load;
 pub mod memory;
 pub mod mmio;
+mod partitions;
 pub mod psci;
 mod scheduler;
 pub mod timer;

@@ -21,10 +21,15 @@ const TURNS: u64 = 250;
 /// How many parts a turn has. The current virtual CPU goes on unless another one has run less by more than one.
 const PARTS: u64 = 4;
 
+/// Returns how long a turn is, in counts of the system counter.
+pub(crate) fn turn(host: &impl Host) -> u64 {
+    host.frequency().checked_div(TURNS).unwrap_or(0)
+}
+
 impl Vmm {
     /// Lets `cpu` run what is to run there now, or idle.
     pub(crate) fn schedule<H: Host>(&self, cpu: &mut Cpu, host: &H) -> Action {
-        let turn = host.frequency().checked_div(TURNS).unwrap_or(0);
+        let turn = turn(host);
         let mut now = host.now();
         cpu.account(now);
         cpu.woken = false;
@@ -225,6 +230,10 @@ impl Vmm {
     /// Lets the hypervisor's timer come when something is due next.
     pub(crate) fn arm<H: Host>(&self, cpu: &mut Cpu, now: u64, host: &H) {
         let mut deadline = cpu.slice_end.unwrap_or(u64::MAX);
+        if self.relay.has_work() {
+            // Partitions that were stopped go on after a turn of others.
+            deadline = deadline.min(now.saturating_add(turn(host)));
+        }
         for (index, local) in cpu.locals.iter().enumerate() {
             let Some(vm) = self.vm(local.id.vm) else { continue };
             deadline = deadline.min(local.physical_timer.deadline(now).unwrap_or(u64::MAX));

@@ -1,5 +1,6 @@
 //! What becomes of a virtual CPU's calls, of its accesses to devices, and of those to system registers.
 
+use tantalum_ffa::function;
 use tantalum_hal::vm::{Access, Action, Direction, Entry, Exception, Host, RegisterTrap, Start};
 use tantalum_types::{CallRegisters, VmVcpuId};
 
@@ -35,6 +36,10 @@ impl Vmm {
             return self.go_on(cpu, running, Entry::Exception(Exception::Undefined), host);
         }
         let [x0, x1, x2, x3, ..] = registers.0;
+        if function::is_ffa(low(x0)) {
+            let entry = self.ffa_call(cpu, running, registers, host);
+            return self.go_on(cpu, running, entry, host);
+        }
         match Request::decode([x0, x1, x2, x3]) {
             Request::Constant(value) => self.go_on(cpu, running, answer(value), host),
             request => self.power_call(cpu, running, request, host),
@@ -167,18 +172,20 @@ impl Vmm {
     fn access_memory<H: Host>(&self, (vm, _, id): Running<'_>, access: &Access, host: &H) -> Entry {
         let write = matches!(access.direction, Direction::Write { .. });
         let size = usize::from(access.size);
-        let memory = vm.memory.locate(access.address.raw(), access.size.into());
-        if let Some(memory) = memory.filter(|_| vm.may_access(access.address, write, host)) {
+        let at = access.address.raw();
+        if vm.may_access(access.address, write, host) {
             let mut bytes = [0; 8];
             let done = match access.direction {
                 Direction::Read { to } => {
-                    let read = bytes.get_mut(..size).is_some_and(|bytes| host.read(memory, bytes).is_ok());
+                    let read =
+                        bytes.get_mut(..size).is_some_and(|bytes| vm.memory.read(at, bytes, host).is_ok());
                     let value = mmio::extend(access, u64::from_le_bytes(bytes));
                     read.then_some(Entry::Register { to, value })
                 }
                 Direction::Write { value } => {
                     bytes = value.to_le_bytes();
-                    let written = bytes.get(..size).is_some_and(|bytes| host.write(memory, bytes).is_ok());
+                    let written =
+                        bytes.get(..size).is_some_and(|bytes| vm.memory.write(at, bytes, host).is_ok());
                     written.then_some(Entry::Resume)
                 }
             };

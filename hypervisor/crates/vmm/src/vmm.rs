@@ -7,11 +7,12 @@ use spin::Mutex;
 use tantalum_hal::vm::{Action, Entry, Event, Exception, Fault, Host};
 use tantalum_manifest::VmsManifest;
 use tantalum_stage2::TablePool;
-use tantalum_types::{CpuIndex, MAX_VMS, Pa, PageRange, VcpuIndex, VmIndex, VmVcpuId};
+use tantalum_types::{CpuIndex, MAX_VMS, PAGE_SIZE, Pa, PageRange, VcpuIndex, VmIndex, VmVcpuId};
 
 use crate::console::Console;
 use crate::cpu::Cpu;
 use crate::disk::{DISK_MEMORY, MAX_DISKS, MachineDisk};
+use crate::ffa::Relay;
 use crate::load::{self, Buffer};
 use crate::vcpu::{State, Vcpu};
 use crate::vgic::{Entered, VcpuSet};
@@ -32,7 +33,7 @@ pub struct Vmm {
     /// By their places in the manifest; `None` is one that was left out.
     vms: Vec<Option<Vm>, MAX_VMS>,
     /// The pages for translation tables. Nobody who has locked them waits for another lock.
-    tables: Mutex<TablePool<TABLE_PAGES>>,
+    pub(crate) tables: Mutex<TablePool<TABLE_PAGES>>,
     pub(crate) console: Console,
     /// The virtio devices of each virtual machine.
     devices: [Devices; MAX_VMS],
@@ -48,6 +49,8 @@ pub struct Vmm {
     live: AtomicUsize,
     /// The nanoseconds from 1970 to when the system counter was zero.
     pub(crate) epoch: u64,
+    /// The FF-A calls of virtual machines.
+    pub(crate) relay: Relay,
 }
 
 impl Vmm {
@@ -65,6 +68,7 @@ impl Vmm {
             settled: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             epoch: 0,
+            relay: Relay::new(),
         }
     }
 
@@ -105,6 +109,11 @@ impl Vmm {
                 self.build_devices(vm, take, host);
             }
         }
+        // So do messages to and from the SPMC, a page for each direction.
+        let page = |start: u64| PageRange::new(Pa::non_secure(start), 1).ok();
+        let [tx, rx] = [page(spare), page(spare.saturating_add(PAGE_SIZE))]
+            .map(|page| page.filter(|page| manifest.memory_pool.contains_range(page)));
+        self.find_partitions(tx.zip(rx), host);
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
@@ -134,6 +143,7 @@ impl Vmm {
     /// Lets a processing element that was started take part. The first one starts the others.
     fn start<H: Host>(&self, cpu: &mut Cpu, host: &H) -> Action {
         *cpu = Cpu::new(cpu.index);
+        self.listen_to_partitions(cpu, host);
         for vm in self.vms() {
             for (index, vcpu) in VcpuIndex::all().zip(&vm.vcpus) {
                 if vcpu.home() == cpu.index {
@@ -181,6 +191,7 @@ impl Vmm {
             Ok(None) => {}
             Ok(Some(start)) => {
                 vm.set_power(Power::On);
+                self.start_relay(vm, host);
                 vm.set_counter_offset(start.counter_offset);
                 if first.turn_on(start).is_ok() {
                     log::info!("vm {} starts at {:#x}", vm.name(), start.entry_point);
@@ -204,7 +215,12 @@ impl Vmm {
 
     /// Finishes to turn off or reset a virtual machine whose virtual CPUs have all stopped.
     pub(crate) fn finish_stop<H: Host>(&self, cpu: &Cpu, vm: &Vm, host: &H) {
-        let resets = vm.power() == Power::Resetting;
+        // What a partition keeps is not there for another life.
+        let whole = self.relay.stop(vm.index(), host, &self.memories(host));
+        let resets = vm.power() == Power::Resetting && whole;
+        if !whole {
+            log::warn!("vm {}: partitions have kept some of its memory", vm.name());
+        }
         vm.uart.lock().device.flush(&mut |text| self.console.show(vm.index(), vm.name(), text, host));
         if resets {
             log::info!("vm {} is reset", vm.name());
@@ -262,6 +278,8 @@ impl Vmm {
                 self.maintenance(cpu, host);
             } else if intid == H::CONSOLE {
                 self.console_input(cpu, host);
+            } else if self.relay.schedule_receiver_interrupt() == Some(intid) {
+                self.schedule_partitions(cpu, host);
             } else if intid != H::KICK {
                 match self.disks.iter().find_map(|disk| disk.owner(intid)) {
                     Some((vm, device)) => {
@@ -273,6 +291,9 @@ impl Vmm {
                 }
             }
             host.end_interrupt(cpu.index, intid);
+        }
+        if self.relay.has_work() {
+            self.run_partitions(cpu, host);
         }
     }
 

@@ -407,6 +407,23 @@ impl Model {
         Some(Plan { event: Event::PartitionTrap(trap), written: None, expect })
     }
 
+    /// Says all that matters to call chains.
+    pub(crate) fn chain_state(&self) -> String {
+        let mut pieces: Vec<String> = self.pieces.iter().map(|piece| format!("{piece:?}")).collect();
+        pieces.sort();
+        let interrupts = (&self.behind, &self.to_wake, &self.tell_scheduler, &self.pending, &self.got);
+        format!("{pieces:?} {:?} {interrupts:?} {:?}", self.life, self.partitions)
+    }
+
+    /// Says all that matters to one transaction at a time.
+    pub(crate) fn memory_state(&self) -> String {
+        let share = |share: &Share| Share { handle: 0, ..share.clone() };
+        let shares: Vec<Share> = self.shares.iter().map(share).collect();
+        let pages: Vec<_> = self.pages.iter().map(|page| (page.owner, page.seen, page.bytes[0])).collect();
+        let full: Vec<_> = self.mail.iter().map(|mail| mail.as_ref().map(|mail| mail.full)).collect();
+        format!("{shares:?} {pages:?} {full:?} {:?}", self.life)
+    }
+
     /// Takes in what the SPMC has answered where the model could not know it.
     pub(crate) fn learn_handle(&mut self, handle: u64) {
         assert_eq!(handle >> 63, 0, "the handle {handle:#x} looks like a hypervisor's");

@@ -171,6 +171,12 @@ impl Who {
 }
 
 impl Bench {
+    /// Is a machine with other partitions on it.
+    #[allow(dead_code)] // Only some tests have their own partitions.
+    pub fn around(sim: Sim) -> Self {
+        Self { sim, puppets: Vec::new() }
+    }
+
     /// Maps buffers of the normal world of so many pages.
     pub fn map_buffers(&self, page_count: u32) {
         let _ = self.sim.call(0, Call::RxtxUnmap { endpoint: HOST });

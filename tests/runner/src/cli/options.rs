@@ -29,6 +29,7 @@ pub struct RunArguments {
     cpus: u32,
     memory: String,
     normal_world: NormalWorld,
+    disk: Option<PathBuf>,
     append: Vec<String>,
     only: Vec<String>,
     trace: bool,
@@ -53,6 +54,7 @@ impl RunArguments {
             cpus: 4,
             memory: "2G".into(),
             normal_world: NormalWorld::Pkvm,
+            disk: None,
             append: Vec::new(),
             only: Vec::new(),
             trace: false,
@@ -84,6 +86,11 @@ impl RunArguments {
                 "last" if self.prints => self.last = Some(last(args)?),
                 "without-pkvm" => self.normal_world = NormalWorld::Linux,
                 "bare-metal" => self.normal_world = NormalWorld::BareMetal,
+                "vmm" => self.normal_world = NormalWorld::Vmm,
+                "fullstack" => self.normal_world = NormalWorld::FullStack,
+                "guest" => self.normal_world = NormalWorld::Guest,
+                "guest-suite" => self.normal_world = NormalWorld::GuestSuite,
+                "disk" => self.disk = Some(args.value()?.into()),
                 "cpus" => self.cpus = u32::try_from(positive(args, "--cpus", 512)?).unwrap_or(512),
                 "quiet-limit" => self.limits.quiet = seconds(args, "--quiet-limit")?,
                 "repeat" if self.repeat.is_some() => {
@@ -120,8 +127,11 @@ impl RunArguments {
             )));
         }
         if !self.only.is_empty() {
-            if self.normal_world == NormalWorld::BareMetal {
+            if self.normal_world.has_suite() {
                 return Err(Error::new("--only: the bare-metal suite runs all its cases"));
+            }
+            if self.normal_world.has_jobs() {
+                return Err(Error::new("--only: a VM runs the jobs that its command line names"));
             }
             self.append.push(format!("tantalum.scenarios={}", self.only.join(",")));
         }
@@ -143,6 +153,7 @@ impl RunArguments {
                 memory: self.memory,
                 normal_world: self.normal_world,
                 mode: self.mode,
+                disk: self.disk,
                 trace: self.trace,
                 append: self.append,
             },

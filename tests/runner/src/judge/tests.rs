@@ -3,6 +3,7 @@
 use super::*;
 use crate::junit::Totals;
 use crate::qmp::CpuState;
+use crate::session::tests::vms::VMS;
 use crate::session::tests::{SUCCESS, exited, feed};
 use crate::session::{Console, Exit, Stop};
 use std::time::Duration;
@@ -314,11 +315,45 @@ fn the_bare_metal_suite_needs_no_linux() {
 fn the_bare_metal_suite_panics_and_ends_early() {
     let panic = BARE_METAL.replace("ok 2 - ids # assertions=5", "bl33: PANIC: exception 4 at 0x60000000");
     let verdict = bare_metal(&exited(&panic));
-    assert!(
-        verdict.starts_with("FAILED: panic in the bare-metal suite (NS-EL2) in scenario 2 ids"),
-        "{verdict}"
-    );
+    assert!(verdict.starts_with("FAILED: panic in the bare-metal suite in scenario 2 ids"), "{verdict}");
     let early = BARE_METAL.replace("n [    0.020008] bl33: power off\n", "").replace("n PANIC in EL3.\n", "");
     let verdict = bare_metal(&exited(&early));
     assert!(verdict.contains("without the suite's power-off"), "{verdict}");
+}
+
+fn judged_vms(record: &Record) -> Suite {
+    let list = "1 one.boot 0.4 x\n2 one.transfer 0.4 x\n3 two.boot 0.4 x\n4 two.transfer 0.4 x\n";
+    let list = ScenarioList::parse(list).unwrap();
+    let expect =
+        Expectations { list: Some(&list), cpus: 4, normal_world: NormalWorld::Vmm, clock: Clock::Virtual };
+    judge("vms", record, &expect)
+}
+
+#[test]
+fn vms_are_judged_together() {
+    let suite = judged_vms(&exited(VMS));
+    let expected = "passed: 4 scenarios, 27 assertions, 4 CPUs under the hypervisor";
+    assert_eq!(suite.verdict.as_deref(), Some(expected));
+    assert!(suite.passed);
+}
+
+#[test]
+fn a_vm_that_is_missing_fails_the_run() {
+    let only_one: String =
+        VMS.lines().filter(|line| !line.contains("[vm two]")).flat_map(|l| [l, "\n"]).collect();
+    let suite = judged_vms(&exited(&only_one));
+    assert!(!suite.passed);
+    assert_eq!(message(&suite, "two.boot"), "not run: the test module does not have it");
+    let unfinished = VMS.replace("n [vm two] [    0.395500] # tantalum: done\n", "");
+    let suite = judged_vms(&exited(&unfinished));
+    assert_eq!(message(&suite, "power_off"), "the test module never said that it was done");
+}
+
+#[test]
+fn a_hypervisor_that_hangs_is_named() {
+    let cut = VMS.split("n [vm two] [    0.395400]").next().unwrap();
+    let cpu = CpuState { cpu: 2, pc: 0x6000_1234, el: 2, secure: false };
+    let suite = judged_vms(&stopped(cut, SILENT, vec![cpu]));
+    let verdict = suite.verdict.unwrap();
+    assert!(verdict.ends_with("CPU 2 in the hypervisor (NS-EL2) at pc 0x60001234"), "{verdict}");
 }

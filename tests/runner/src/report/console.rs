@@ -4,6 +4,7 @@ use super::escape::escape;
 use crate::ktap::{self, Ktap, Status};
 use crate::session::{Console, LogLine, Record};
 use crate::stamp::{Clock, seconds, split_printk};
+use crate::vms::split_vm;
 use crate::{faults, milestones};
 use std::fmt::Write as _;
 
@@ -50,11 +51,12 @@ fn write_line(out: &mut String, line: &LogLine, clock: Clock) {
 
 /// What makes a line worth finding again.
 fn mark(line: &LogLine) -> Option<&'static str> {
-    let (time, text) = split_printk(&line.text);
+    let (vm, text) = split_vm(&line.text);
+    let (time, text) = split_printk(text);
     // The way TF-A powers the machine off looks like a panic; here, without the state of the
     // run, only lines that are faults at any time count.
     let stage = Some(milestones::Stage::PowerOff);
-    if faults::recognise(line.console, text, time.is_some(), stage).is_some() {
+    if faults::recognise(line.console, text, time.is_some() || !vm.is_empty(), stage).is_some() {
         return Some("mark bad");
     }
     if line.console == Console::Normal {

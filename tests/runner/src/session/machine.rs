@@ -6,6 +6,7 @@ use crate::ktap::{self, Ktap, Status};
 use crate::milestones::{self, Milestone, Stage};
 use crate::qmp::CpuState;
 use crate::stamp::{Stamp, split_printk};
+use crate::vms::{qualified, split_vm};
 use std::time::Duration;
 
 /// After a panic, silence of this length means that its last words are out.
@@ -24,20 +25,35 @@ pub struct Limits {
     pub total: Duration,
 }
 
+/// Where a line came from, and when.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    /// The VM; empty for the machine itself.
+    vm: &'a str,
+    stamp: Stamp,
+}
+
 /// Records a run.
 #[derive(Debug)]
 pub struct Session {
     limits: Limits,
     record: Record,
     last_output: Duration,
-    guest: Option<Duration>,
+    /// The last time that the kernel of each VM printed.
+    guests: Vec<(String, Duration)>,
     panicked: Option<Duration>,
 }
 
 impl Session {
     /// Starts recording at host time zero.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, record: Record::default(), last_output: Duration::ZERO, guest: None, panicked: None }
+        Self {
+            limits,
+            record: Record::default(),
+            last_output: Duration::ZERO,
+            guests: Vec::new(),
+            panicked: None,
+        }
     }
 
     /// What was recorded so far.
@@ -58,31 +74,33 @@ impl Session {
     /// Takes a line and tells what it brought about.
     pub fn line(&mut self, now: Duration, console: Console, raw: &str) -> Vec<Event> {
         self.heard(now);
-        let (time, text) = split_printk(raw);
-        if console == Console::Normal && time.is_some() {
-            self.guest = time;
-        }
+        let (vm, line) = if console == Console::Normal { split_vm(raw) } else { ("", raw) };
+        let (time, text) = split_printk(line);
         // The secure console has no clock of its own, and its place among the stamped lines
         // is up to the host's scheduling: it gets none, rather than a wrong one.
-        let guest = if console == Console::Normal { self.guest } else { None };
+        let guest = if console == Console::Normal { self.guest_time(vm, time) } else { None };
         let stamp = Stamp { host: now, guest };
         self.record.log.push(LogLine { console, stamp, text: raw.to_owned() });
-        if raw.is_empty() {
+        // A VM may print what it likes, but it does not speak for the hypervisor.
+        if raw.is_empty() || !vm.is_empty() && text.starts_with("[vmm] ") {
             return Vec::new();
         }
 
+        let from = Origin { vm, stamp };
         let mut events = Vec::new();
         let stage = self.record.furthest().map(|m| m.stage);
-        if let Some((level, severity)) = faults::recognise(console, text, time.is_some(), stage) {
-            self.fault(level, severity, text, stamp, &mut events);
+        // What a VM says is never the firmware's.
+        let stamped = time.is_some() || !vm.is_empty();
+        if let Some((level, severity)) = faults::recognise(console, text, stamped, stage) {
+            self.fault(level, severity, from, text, &mut events);
         }
         if let Some((stage, label)) = milestones::recognise(console, text) {
-            self.milestone(stage, label, stamp, &mut events);
+            self.milestone(stage, from, &label, &mut events);
         }
         if console == Console::Normal
             && let Some(line) = ktap::parse(text)
         {
-            self.protocol(&line, stamp, &mut events);
+            self.protocol(from, &line, &mut events);
         }
         events
     }
@@ -106,8 +124,9 @@ impl Session {
     /// Ends the recording: QEMU went away.
     pub fn exited(mut self, now: Duration, exit: Exit) -> Record {
         if exit.clean {
-            let stamp = Stamp { host: now, guest: self.guest };
-            self.milestone(Stage::Off, "machine is off".into(), stamp, &mut Vec::new());
+            let guest = self.guests.iter().map(|(_, time)| *time).max();
+            let stamp = Stamp { host: now, guest };
+            self.milestone(Stage::Off, Origin { vm: "", stamp }, "machine is off", &mut Vec::new());
         }
         self.record.ended = now;
         self.record.end = Some(End::Exited(exit));
@@ -121,31 +140,46 @@ impl Session {
         self.record
     }
 
+    /// Takes the time that a line came with, and gives the last one of its VM.
+    fn guest_time(&mut self, vm: &str, time: Option<Duration>) -> Option<Duration> {
+        let known = self.guests.iter_mut().find(|(name, _)| name == vm);
+        match (known, time) {
+            (Some((_, last)), Some(time)) => *last = time,
+            (Some((_, last)), None) => return Some(*last),
+            (None, Some(time)) => self.guests.push((vm.to_owned(), time)),
+            (None, None) => {}
+        }
+        time
+    }
+
     fn fault(
         &mut self,
         level: milestones::Level,
         severity: Severity,
+        from: Origin<'_>,
         text: &str,
-        stamp: Stamp,
         events: &mut Vec<Event>,
     ) {
         if severity == Severity::Panic && self.panicked.is_none() {
-            self.panicked = Some(stamp.host);
+            self.panicked = Some(from.stamp.host);
         }
-        let scenario = self.record.running().map(|s| s.name.clone());
-        let fault = Fault { level, severity, text: text.to_owned(), stamp, scenario };
+        // What goes wrong in a VM is its own scenario's; anything else may be of whichever runs.
+        let vm = from.vm;
+        let running = if vm.is_empty() { self.record.running() } else { self.record.running_in(vm) };
+        let scenario = running.map(|s| s.name.clone());
+        let text = if vm.is_empty() { text.to_owned() } else { format!("{vm}: {text}") };
+        let fault = Fault { level, severity, text, stamp: from.stamp, scenario };
         events.push(Event::Fault(fault.clone()));
         self.record.faults.push(fault);
     }
 
-    fn milestone(&mut self, stage: Stage, label: String, stamp: Stamp, events: &mut Vec<Event>) {
-        // Each partition has a milestone of its own; every other stage is reached once, by
-        // its first line (the driver is loaded again by a scenario, for one).
-        let known = self
-            .record
-            .milestones
-            .iter()
-            .any(|m| m.stage == stage && (stage != Stage::Partition || m.label == label));
+    fn milestone(&mut self, stage: Stage, from: Origin<'_>, label: &str, events: &mut Vec<Event>) {
+        let Origin { vm, stamp } = from;
+        let label = if vm.is_empty() { label.to_owned() } else { format!("{vm}: {label}") };
+        // Each partition and each VM has milestones of its own; every other stage is reached
+        // once, by its first line (the driver is loaded again by a scenario, for one).
+        let several = matches!(stage, Stage::Partition | Stage::Vm) || !vm.is_empty();
+        let known = self.record.milestones.iter().any(|m| m.stage == stage && (!several || m.label == label));
         if known {
             return;
         }
@@ -160,37 +194,39 @@ impl Session {
         }
     }
 
-    fn protocol(&mut self, line: &Ktap<'_>, stamp: Stamp, events: &mut Vec<Event>) {
+    fn protocol(&mut self, from: Origin<'_>, line: &Ktap<'_>, events: &mut Vec<Event>) {
+        let vm = from.vm;
         match *line {
             Ktap::Version => {}
-            Ktap::Plan(count) => self.plan(count, stamp, events),
-            Ktap::Begin(name) => self.begin(name, stamp, events),
+            Ktap::Plan(count) => self.plan(from, count, events),
+            Ktap::Begin(name) => self.begin(from, &qualified(vm, name), events),
             Ktap::Diagnostic { name, text } => {
+                let name = qualified(vm, name);
                 if let Some(run) = self.record.scenarios.iter_mut().rev().find(|s| s.name == name) {
                     run.diagnostics.push(text.to_owned());
                 }
             }
             Ktap::Result { status, index, name, assertions, reason } => {
-                self.number(index, name);
-                self.result(status, name, assertions, reason, stamp, events);
+                let name = qualified(vm, name);
+                self.number(vm, index, &name);
+                self.result(from, status, &name, assertions, reason, events);
             }
-            Ktap::Done => {
-                self.milestone(Stage::Done, "scenarios are done".into(), stamp, events);
-            }
+            Ktap::Done => self.milestone(Stage::Done, from, "scenarios are done", events),
         }
     }
 
-    fn plan(&mut self, count: u32, stamp: Stamp, events: &mut Vec<Event>) {
-        if self.record.plan.is_some() {
+    fn plan(&mut self, from: Origin<'_>, count: u32, events: &mut Vec<Event>) {
+        if self.record.planned.iter().any(|planned| planned == from.vm) {
             self.breach("the plan was announced twice: the test module ran twice".into());
             return;
         }
-        self.record.plan = Some(count);
-        self.milestone(Stage::Plan, format!("{count} scenarios announced"), stamp, events);
+        self.record.planned.push(from.vm.to_owned());
+        self.record.plan = Some(self.record.plan.unwrap_or(0).saturating_add(count));
+        self.milestone(Stage::Plan, from, &format!("{count} scenarios announced"), events);
     }
 
-    fn begin(&mut self, name: &str, stamp: Stamp, events: &mut Vec<Event>) {
-        if let Some(running) = self.record.running() {
+    fn begin(&mut self, from: Origin<'_>, name: &str, events: &mut Vec<Event>) {
+        if let Some(running) = self.record.running_in(from.vm) {
             let text = format!("{name} began before {} gave its result", running.name);
             self.breach(text);
         }
@@ -198,13 +234,14 @@ impl Session {
             self.breach(format!("{name} ran twice"));
             return;
         }
-        self.milestone(Stage::FirstScenario, "first scenario begins".into(), stamp, events);
-        self.record.scenarios.push(new_run(name, Some(stamp)));
+        let stamp = from.stamp;
+        self.milestone(Stage::FirstScenario, Origin { vm: "", stamp }, "first scenario begins", events);
+        self.record.scenarios.push(new_run(from.vm, name, Some(stamp)));
         events.push(Event::Began { name: name.to_owned(), stamp });
     }
 
-    fn number(&mut self, index: u32, name: &str) {
-        let given = self.record.scenarios.iter().filter(|s| s.status.is_some()).count();
+    fn number(&mut self, vm: &str, index: u32, name: &str) {
+        let given = self.record.scenarios.iter().filter(|s| s.vm == vm && s.status.is_some()).count();
         let next = u32::try_from(given).unwrap_or(u32::MAX).saturating_add(1);
         if index != next {
             self.breach(format!("{name} has result number {index} where {next} was due"));
@@ -213,16 +250,16 @@ impl Session {
 
     fn result(
         &mut self,
+        from: Origin<'_>,
         status: Status,
         name: &str,
         assertions: Option<u32>,
         reason: &str,
-        stamp: Stamp,
         events: &mut Vec<Event>,
     ) {
         let scenarios = &mut self.record.scenarios;
         let at = scenarios.iter().position(|s| s.name == name).unwrap_or_else(|| {
-            scenarios.push(new_run(name, None));
+            scenarios.push(new_run(from.vm, name, None));
             scenarios.len() - 1
         });
         let Some(run) = scenarios.get_mut(at) else { return };
@@ -235,7 +272,7 @@ impl Session {
             return;
         }
         run.status = Some(status);
-        run.ended = Some(stamp);
+        run.ended = Some(from.stamp);
         run.assertions = assertions;
         reason.clone_into(&mut run.reason);
         let unannounced = run.began.is_none();
@@ -246,9 +283,10 @@ impl Session {
     }
 }
 
-fn new_run(name: &str, began: Option<Stamp>) -> ScenarioRun {
+fn new_run(vm: &str, name: &str, began: Option<Stamp>) -> ScenarioRun {
     ScenarioRun {
         name: name.to_owned(),
+        vm: vm.to_owned(),
         began,
         ended: None,
         status: None,

@@ -1,5 +1,7 @@
 //! The state machine against transcripts.
 
+pub mod vms;
+
 use super::*;
 use crate::faults::Severity;
 use crate::milestones::Level;

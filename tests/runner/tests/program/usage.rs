@@ -29,6 +29,8 @@ fn an_image_is_of_one_kind() {
     let bench = Bench::new();
     bench.qemu("");
     refused(&bench.run(&["--bare-metal"]), "manifest.json does not name bl33.bin");
+    refused(&bench.run(&["--vmm"]), "manifest.json does not name manifest.dtb");
+    refused(&bench.run(&["--fullstack"]), "manifest.json does not name manifest.dtb");
 }
 
 #[test]
@@ -53,6 +55,7 @@ fn bad_options_are_said() {
         (&["--cpus", "0"], "it is a number from 1 to 512"),
         (&["--repeat", "0"], "it is a number from 1 to 1000000"),
         (&["--nonsense"], "--nonsense"),
+        (&["--vmm", "--only", "ids"], "--only: a VM runs the jobs that its command line names"),
         (&["--expect", "/nowhere"], "cannot read the scenario list /nowhere"),
     ] {
         refused(&bench.run(options), message);

@@ -235,6 +235,19 @@ impl Vgic {
         self.change_private(vcpu, |private| private.bank.set_line(bit(intid), up))
     }
 
+    /// Makes an interrupt that is private to `vcpu`, 0 to 31, pending, as an edge of its line does, and returns whether
+    /// that concerns it.
+    #[must_use = "who is concerned has to be kicked or woken"]
+    pub fn pulse_private(&self, vcpu: VcpuIndex, intid: u32) -> VcpuSet {
+        if intid >= PRIVATE {
+            return VcpuSet::EMPTY;
+        }
+        self.change_private(vcpu, |private| {
+            private.bank.latch |= bit(intid);
+            bit(intid)
+        })
+    }
+
     /// Sends the software-generated interrupts for which `vcpu` has written `value` to `register`, and returns whom that
     /// concerns.
     #[must_use = "who is concerned has to be kicked or woken"]

@@ -25,11 +25,16 @@ pub struct Ran {
 impl Bench {
     /// Makes a folder with a good image and a scenario list of the two recorded scenarios.
     pub fn new() -> Self {
+        Self::with_files(&["flash.bin", "Image", "initramfs.cpio.gz"])
+    }
+
+    /// Makes one with an image of other files.
+    pub fn with_files(files: &[&str]) -> Self {
         let name = format!("runner-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
         fs::create_dir_all(dir.join("image")).unwrap();
         let mut manifest = Vec::new();
-        for file in ["flash.bin", "Image", "initramfs.cpio.gz"] {
+        for file in files {
             fs::write(dir.join("image").join(file), file).unwrap();
             let hash: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
             manifest.push(format!("\"{file}\": {{ \"sha256\": \"{hash}\", \"size\": {} }}", file.len()));

@@ -100,6 +100,8 @@ fn a_shared_interrupt_concerns_whom_it_goes_to() {
     }
     assert_eq!(machine.vgic.set_private_line(vcpu(1), 15, true), VcpuSet::EMPTY);
     assert_eq!(machine.vgic.set_private_line(vcpu(1), 30, true), only(1));
+    assert_eq!(machine.vgic.pulse_private(vcpu(1), 8), only(1));
+    assert_eq!(machine.vgic.pulse_private(vcpu(1), 32), VcpuSet::EMPTY);
     // It is told when it is enabled.
     assert_eq!(machine.write(1, Frame::Distributor, 0x104, 1 << 10), only(0));
 }

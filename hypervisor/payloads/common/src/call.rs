@@ -1,8 +1,8 @@
-//! Calls by SMC, with every register known before and looked at after.
+//! Calls by HVC and SMC, with every register known before and looked at after.
 
 use tantalum_types::CallRegisters;
 
-use super::{console, cpus};
+use crate::{console, cpu};
 
 /// Holds what the assembly loads before the call and stores after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,13 +14,23 @@ struct Frame {
 }
 
 unsafe extern "C" {
-    fn bl33_call(frame: *mut Frame);
-    fn bl33_wait(frame: *mut Frame);
+    fn payload_smc(frame: *mut Frame);
+    fn payload_hvc(frame: *mut Frame);
+    fn payload_wait(frame: *mut Frame);
+}
+
+/// Names the instruction that makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// HVC.
+    Hvc,
+    /// SMC.
+    Smc,
 }
 
 /// Says which register a call has changed that it must leave alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leak {
+pub enum Leak {
     /// x18 to x30.
     General(usize, u64),
     /// v0 to v31.
@@ -29,7 +39,7 @@ pub(crate) enum Leak {
 
 /// Fills a frame: the first registers are given, the others are what only this CPU has.
 fn frame(first: &[u64]) -> Frame {
-    let cpu = (cpus::current() as u64) << 32;
+    let cpu = (cpu::current() as u64) << 32;
     let mut frame = Frame { general: [0; 31], padding: 0, vector: [[0; 2]; 32] };
     for (number, register) in frame.general.iter_mut().enumerate() {
         *register = first.get(number).copied().unwrap_or(0x5afe_0000_0000_0000 | cpu | number as u64);
@@ -51,23 +61,33 @@ fn changed(before: &Frame, after: &Frame, first: usize) -> Option<Leak> {
 }
 
 /// Makes a call. Also returns the first register among x18 to x30 and v0 to v31 that it has changed.
-pub(crate) fn smc(registers: &CallRegisters) -> (CallRegisters, Option<Leak>) {
+pub fn call(conduit: Conduit, registers: &CallRegisters) -> (CallRegisters, Option<Leak>) {
     let before = frame(&registers.0);
     let mut after = before;
     // SAFETY: the function has the frame for itself, and keeps to the procedure call standard. What the call
-    // makes others write is memory that is reached through `memory` only.
-    unsafe { bl33_call(&mut after) };
+    // makes others write is memory of which no references exist.
+    unsafe {
+        match conduit {
+            Conduit::Hvc => payload_hvc(&mut after),
+            Conduit::Smc => payload_smc(&mut after),
+        }
+    }
     let mut answer = CallRegisters::ZERO;
     answer.0.copy_from_slice(&after.general[..18]);
     (answer, changed(&before, &after, 18))
 }
 
-/// Waits for `ticks` of the physical count without making a call, and returns the first register that has changed
+/// Makes a call by SMC, as [`call`] does.
+pub fn smc(registers: &CallRegisters) -> (CallRegisters, Option<Leak>) {
+    call(Conduit::Smc, registers)
+}
+
+/// Waits for `ticks` of the virtual count without making a call, and returns the first register that has changed
 /// meanwhile.
-pub(crate) fn wait(ticks: u64) -> Option<Leak> {
+pub fn wait(ticks: u64) -> Option<Leak> {
     let before = frame(&[console::ticks().saturating_add(ticks)]);
     let mut after = before;
     // SAFETY: as above; it makes no call.
-    unsafe { bl33_wait(&mut after) };
+    unsafe { payload_wait(&mut after) };
     changed(&before, &after, 2)
 }
