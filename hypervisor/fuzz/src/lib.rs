@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `targets` | the targets that are functions of bytes: descriptors, manifests, packages, boot information |
 //! | `machine` | the targets that are runs of the SPMC: calls with any registers and buffers, interrupts |
+//! | `virtio` | the targets that are drivers of virtio devices |
 //! | `mutate` | making one input out of another |
 //! | `coverage` | the counters that the compiler puts in |
 //! | `fuzzer` | the loop around all that, and the corpus |
@@ -28,6 +29,7 @@ mod fuzzer;
 mod machine;
 mod mutate;
 mod targets;
+mod virtio;
 
 pub use fuzzer::{Fuzzer, corpus_of};
 pub use targets::{TARGETS, Target};

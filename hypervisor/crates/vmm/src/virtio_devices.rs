@@ -18,7 +18,7 @@ use crate::layout::VIRTIO_INTID;
 use crate::vgic::VcpuSet;
 use crate::virtio::{
     Block, BlockConfig, Budget, Console, ConsoleBackend, Entropy, EntropySource, GuestMemory,
-    IDENTIFIER_LENGTH, Net, NetPort, OutOfMemory, Progress, RamDisk,
+    IDENTIFIER_LENGTH, Net, NetPort, OutOfMemory, Progress, RamDisk, SECTOR_SIZE,
 };
 use crate::vm::Vm;
 use crate::vmm::Vmm;
@@ -85,10 +85,14 @@ impl Devices {
         }
     }
 
-    /// Puts a device into place `index`.
-    pub(crate) fn put(&self, index: usize, device: Device) {
+    /// Puts the device that `build` returns into place `index`.
+    ///
+    /// A device is large, and who reads a manifest needs much of the stack already: so each kind of device is built in a
+    /// frame of its own, which is gone when the next one is built.
+    #[inline(never)]
+    fn put(&self, index: usize, build: impl FnOnce() -> Device) {
         if let Some(slot) = self.slots.get(index) {
-            slot.lock().device = device;
+            slot.lock().device = build();
         }
     }
 
@@ -294,33 +298,24 @@ impl Vmm {
     ) {
         let Some(devices) = self.devices(vm.index()) else { return };
         for (index, device) in vm.manifest.devices.iter().enumerate() {
-            let device = match *device {
+            match *device {
                 VirtioDevice::Block { backend: Backend::Ram(file), read_only } => {
                     let Ok(range) = PageRange::from_size(file.start, file.size) else { continue };
-                    let disk = RamDisk::new(range);
-                    let sectors = disk.sectors();
-                    let config = BlockConfig {
-                        sectors,
-                        read_only,
-                        erase: true,
-                        identifier: identifier(vm.name(), index),
-                    };
-                    Device::RamDisk(Block::new(config), disk)
+                    let sectors = range.size() >> SECTOR_SIZE.trailing_zeros();
+                    let identifier = identifier(vm.name(), index);
+                    let config = BlockConfig { sectors, read_only, erase: true, identifier };
+                    devices.put(index, || Device::RamDisk(Block::new(config), RamDisk::new(range)));
                 }
                 VirtioDevice::Block { backend: Backend::Disk(number), read_only } => {
                     match self.take_disk(vm, index, number, &mut spare, host) {
                         Ok((disk, sectors, never_written)) => {
-                            let config = BlockConfig {
-                                sectors,
-                                read_only: read_only || never_written,
-                                erase: false,
-                                identifier: identifier(vm.name(), index),
-                            };
-                            Device::Disk(Block::new(config), disk)
+                            let read_only = read_only || never_written;
+                            let identifier = identifier(vm.name(), index);
+                            let config = BlockConfig { sectors, read_only, erase: false, identifier };
+                            devices.put(index, || Device::Disk(Block::new(config), disk));
                         }
                         Err(why) => {
                             log::error!("vm {}: there is no device {index}: {why}", vm.name());
-                            continue;
                         }
                     }
                 }
@@ -328,12 +323,13 @@ impl Vmm {
                     let config = PortConfig { mac, limit: None };
                     // The manifest's ports and addresses are each one device's.
                     self.network.lock().connect(port.into(), config, host.now());
-                    Device::Network(Net::new(mac), port.into())
+                    devices.put(index, || Device::Network(Net::new(mac), port.into()));
                 }
-                VirtioDevice::Console => Device::Console(Console::new(), Line::new()),
-                VirtioDevice::Entropy => Device::Entropy(Entropy::new()),
-            };
-            devices.put(index, device);
+                VirtioDevice::Console => {
+                    devices.put(index, || Device::Console(Console::new(), Line::new()));
+                }
+                VirtioDevice::Entropy => devices.put(index, || Device::Entropy(Entropy::new())),
+            }
         }
     }
 
