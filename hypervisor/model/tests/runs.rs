@@ -50,8 +50,7 @@ fn every_run_of_a_few_steps_of_call_chains() {
 #[test]
 fn every_run_of_a_few_steps_of_one_share() {
     for kind in 0..3 {
-        let explored =
-            tantalum_model::one_share(0, kind, 6, 4).unwrap_or_else(|failure| panic!("{failure}"));
+        let explored = tantalum_model::one_share(0, kind, 6, 4).unwrap_or_else(|failure| panic!("{failure}"));
         assert!(explored.states >= 6 && !explored.complete, "{explored:?}");
     }
 }
