@@ -1,9 +1,9 @@
 //! Arbitrary bytes for everything that takes bytes or registers from somebody else.
 //!
 //! A [`Target`] takes bytes and panics if something is wrong: if the code under test panics, or if a property does not
-//! hold. The inputs that were worth keeping lie in `corpus/TARGET`; the tests run each of them, and as many mutations as
-//! a fixed seed makes. The program runs for as long as it is told, and where it is built with coverage counters it keeps
-//! the inputs that reach something new.
+//! hold. The inputs that were worth keeping lie in `corpus/TARGET`; the tests run each of them, and as many mutations
+//! as a fixed seed makes. The program runs for as long as it is told, and where it is built with coverage counters it
+//! keeps the inputs that reach something new.
 //!
 //! | module | what lives there |
 //! |---|---|
