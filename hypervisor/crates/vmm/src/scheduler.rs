@@ -166,7 +166,7 @@ impl Vmm {
         }
         let Some((vm, _, id)) = self.local(cpu, next) else { return };
         if starts {
-            vm.vgic.reset_vcpu(id.index);
+            vm.vgic.reset_interface(id.index);
         }
         vm.vgic.load(id.index, host);
         cpu.loaded = Some(next);

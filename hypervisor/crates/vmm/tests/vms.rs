@@ -169,6 +169,32 @@ fn one_that_was_turned_off_begins_anew() {
 }
 
 #[test]
+fn what_wakes_one_from_a_power_state_is_there_when_it_begins() {
+    const POWER_DOWN: u64 = 1 << 16;
+    // The timer's registers are lost then, so another one's interrupt has to come.
+    let mut events = set_up_interrupts(0);
+    events.extend([cpu_on(1, ENTRY, 0), hvc([0xc400_0001, POWER_DOWN, ENTRY + 4, 99])]);
+    let mut began = 0;
+    let sleeper = first(events, move |guest, entry| {
+        if let Entry::Start(start) = entry {
+            assert_eq!((start.entry_point, start.x0, start.mpidr), (ENTRY + 4, 99, 0));
+            began += 1;
+        }
+        match guest.machine.acknowledge() {
+            Some(intid) => {
+                assert_eq!((intid, began), (5, 1));
+                hvc(SYSTEM_OFF)
+            }
+            // It takes interrupts once its CPU interface is set up anew.
+            None => Event::Interrupt,
+        }
+    });
+    let (waker, _) = list([set_up_interrupts(1), vec![msr(SGI1R, 5 << 24 | 1)]].concat());
+    let bench = Bench::new([vm("one", [0, 1])], [(id(0, 0), sleeper), (id(0, 1), waker)]);
+    assert_eq!(bench.boot(), Action::PowerOff);
+}
+
+#[test]
 fn the_machine_goes_off_with_the_last_virtual_machine() {
     let starts = Arc::new(AtomicUsize::new(0));
     let count = starts.clone();

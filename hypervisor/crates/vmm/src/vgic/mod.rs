@@ -47,7 +47,7 @@ use tantalum_types::{MAX_VCPUS, VcpuIndex};
 
 use bits::bit;
 use distributor::Distributor;
-use redistributor::{PRIVATE, Redistributor, SLEEP};
+use redistributor::{PRIVATE, Redistributor, SLEEP, Saved};
 use registers::Field;
 
 pub use bits::VcpuSet;
@@ -122,7 +122,16 @@ impl Vgic {
         }
     }
 
-    /// Resets what is private to `vcpu`, which is loaded nowhere, as when it is turned on.
+    /// Resets the CPU interface of `vcpu`, which is loaded nowhere, as when it is turned on. Its redistributor is not
+    /// turned off with it: what is pending stays so, and wakes it.
+    pub fn reset_interface(&self, vcpu: VcpuIndex) {
+        if let Some(vcpu) = self.vcpu(vcpu) {
+            vcpu.private.lock().saved = Saved::RESET;
+            vcpu.attention.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Resets what is private to `vcpu`, which is loaded nowhere.
     pub fn reset_vcpu(&self, vcpu: VcpuIndex) {
         if let Some(vcpu) = self.vcpu(vcpu) {
             *vcpu.private.lock() = Redistributor::new();

@@ -46,6 +46,11 @@ pub(super) struct Saved {
     pub active_priorities: [[u32; 4]; 2],
 }
 
+impl Saved {
+    /// Is the state after reset. VFIQEn is one where interrupts are reached by system registers.
+    pub(super) const RESET: Self = Self { machine_control: 1 << 3, active_priorities: [[0; 4]; 2] };
+}
+
 impl Redistributor {
     /// Builds the state after reset.
     pub(super) const fn new() -> Self {
@@ -57,8 +62,7 @@ impl Redistributor {
             stale: 0,
             control: 0,
             owed: VcpuSet::EMPTY,
-            // VFIQEn is one where interrupts are reached by system registers.
-            saved: Saved { machine_control: 1 << 3, active_priorities: [[0; 4]; 2] },
+            saved: Saved::RESET,
         }
     }
 
