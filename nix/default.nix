@@ -25,6 +25,7 @@ let
       cargo build --release --locked --target "$target" --package tantalum-vmm-image
       cargo build --release --locked --target "$target" ${partitionPackages}
       cargo build --release --locked --target "$target" --package tantalum-bl33
+      cargo build --release --locked --target "$target" --package tantalum-guest
     '';
   };
   hypervisor = {
@@ -95,6 +96,15 @@ let
             own;
       };
     };
+
+    # Proof on the host: the reference model, and the fuzz targets.
+    model = call ../hypervisor/model { inherit lib; vendor = vendors.hypervisor; };
+    fuzz = call ../hypervisor/fuzz { inherit lib; vendor = vendors.hypervisor; };
+    # What the SPMC's image consists of, and the figures of it that have a budget.
+    size-report = call ./size-report.nix { inherit lib sysroots spmc; };
+    # The bare-metal suite for virtual machines, and what boots it on a machine without a hypervisor.
+    guest-suite = call ../hypervisor/payloads/guest hypervisor;
+    guest-suite-image = call ./guest-suite-image.nix { inherit lib sysroots guest-suite; };
 
     runner = call ../tests/runner { inherit lib; vendor = vendors."tests/runner"; };
 

@@ -88,7 +88,7 @@ fn recognise_kernel(text: &str) -> Option<(Level, Severity)> {
     if has("nVHE hyp panic") || has("nVHE hyp BUG") || has("HYP panic") {
         return Some((Level::Pkvm, Severity::Panic));
     }
-    if text.starts_with("bl33: PANIC") {
+    if text.starts_with("bl33: PANIC") || text.starts_with("guest: PANIC") {
         return Some((Level::BareMetal, Severity::Panic));
     }
     if let Some(rest) = text.strip_prefix("[vmm] ") {
@@ -176,6 +176,7 @@ mod tests {
         assert_eq!(kernel("[vmm] ERROR: vm one: x"), Some((Level::Vmm, Severity::Error)));
         assert_eq!(kernel("[vmm] WARN: vm one: x"), None);
         assert_eq!(kernel("bl33: PANIC: exception 4 at 0x60000000"), panic(Level::BareMetal));
+        assert_eq!(kernel("guest: PANIC on CPU 2: exception 4"), panic(Level::BareMetal));
         assert_eq!(kernel("kvm [1]: nVHE hyp panic at: [<ffff800080012345>] x!"), panic(Level::Pkvm));
         for text in [
             "Internal error: Oops: 0000000096000004 [#1] SMP",

@@ -64,7 +64,7 @@ impl Image {
             NormalWorld::BareMetal => (BARE_METAL, &[FLASH][..]),
             NormalWorld::FullStack => (VMM, &[FLASH, VMS, KERNEL][..]),
             NormalWorld::Vmm => (VMM, &[VMS][..]),
-            NormalWorld::Guest => (KERNEL, &[][..]),
+            NormalWorld::Guest | NormalWorld::GuestSuite => (KERNEL, &[][..]),
         };
         for name in others.iter().chain([&bl33]).copied() {
             if !manifest.iter().any(|file| file.name == name) {

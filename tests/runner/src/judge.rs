@@ -96,9 +96,13 @@ impl Judge<'_> {
                     world.has_firmware()
                 }
                 Stage::Pkvm => world == NormalWorld::Pkvm,
-                Stage::BareMetal => world == NormalWorld::BareMetal,
+                Stage::BareMetal => world.has_suite(),
                 Stage::Vmm | Stage::Vm => world.has_vms(),
-                Stage::Linux | Stage::Userspace => world != NormalWorld::BareMetal,
+                // In a VM a suite may be in its place.
+                Stage::Linux | Stage::Userspace => {
+                    let in_vm = world.has_vms() && self.record.milestone(Stage::BareMetal).is_some();
+                    !world.has_suite() && !in_vm
+                }
                 // How many CPUs a VM has is for its own scenarios to say.
                 Stage::Smp => !world.has_vms(),
                 _ => true,
@@ -206,7 +210,7 @@ impl Judge<'_> {
             NormalWorld::BareMetal => " from NS-EL2",
             NormalWorld::Vmm => " under the hypervisor",
             NormalWorld::FullStack => " under the hypervisor, above the SPMC",
-            NormalWorld::Guest => " without a hypervisor",
+            NormalWorld::Guest | NormalWorld::GuestSuite => " without a hypervisor",
         };
         format!("passed: {passed} scenarios, {assertions} assertions, {} CPUs{through}", self.expect.cpus)
     }

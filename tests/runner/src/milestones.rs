@@ -44,7 +44,7 @@ impl fmt::Display for Level {
             Self::Vmm => "the hypervisor (NS-EL2)",
             Self::Linux => "Linux (NS-EL1)",
             Self::Init => "init (NS-EL0)",
-            Self::BareMetal => "the bare-metal suite (NS-EL2)",
+            Self::BareMetal => "the bare-metal suite",
         })
     }
 }
@@ -166,7 +166,7 @@ fn recognise_normal(text: &str) -> Option<(Stage, String)> {
     if let Some(notice) = text.strip_prefix("NOTICE:") {
         return recognise_firmware(notice.trim_start());
     }
-    if let Some(rest) = text.strip_prefix("bl33: ") {
+    if let Some(rest) = text.strip_prefix("bl33: ").or_else(|| text.strip_prefix("guest: ")) {
         return recognise_bare_metal(rest);
     }
     if let Some(rest) = text.strip_prefix("[vmm] INFO: ") {
@@ -275,6 +275,9 @@ mod tests {
         assert_eq!(normal("bl33: 8 CPUs up"), Some((Stage::Smp, "8 CPUs up".into())));
         assert_eq!(normal("bl33: power off"), Some((Stage::PowerOff, "the suite powers off".into())));
         assert_eq!(normal("bl33: 0 of 85 cases failed"), None);
+        let start = normal("guest: starts at EL1");
+        assert_eq!(start, Some((Stage::BareMetal, "bare-metal suite starts at EL1".into())));
+        assert_eq!(normal("guest: 4 CPUs up"), Some((Stage::Smp, "4 CPUs up".into())));
     }
 
     #[test]

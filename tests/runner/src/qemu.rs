@@ -61,6 +61,8 @@ pub enum NormalWorld {
     FullStack,
     /// What else is in a VM, at EL1 of a machine of its own: the same without a hypervisor.
     Guest,
+    /// The bare-metal suite for VMs, at EL1 of a machine of its own.
+    GuestSuite,
 }
 
 impl NormalWorld {
@@ -73,12 +75,13 @@ impl NormalWorld {
             Self::Vmm => "hypervisor",
             Self::FullStack => "hypervisor above the SPMC",
             Self::Guest => "Linux without a hypervisor",
+            Self::GuestSuite => "bare-metal suite for VMs without a hypervisor",
         }
     }
 
     /// Tells whether TF-A and the SPMC are there.
     pub fn has_firmware(self) -> bool {
-        !matches!(self, Self::Vmm | Self::Guest)
+        !matches!(self, Self::Vmm | Self::Guest | Self::GuestSuite)
     }
 
     /// Tells whether our hypervisor is there.
@@ -91,10 +94,25 @@ impl NormalWorld {
         self.has_vms() || self == Self::Guest
     }
 
+    /// Tells whether a bare-metal suite is what there is.
+    pub fn has_suite(self) -> bool {
+        matches!(self, Self::BareMetal | Self::GuestSuite)
+    }
+
+    /// What a list of scenarios calls it, where they differ by that.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Vmm => "vmm",
+            Self::FullStack => "fullstack",
+            Self::GuestSuite => "reference",
+            _ => "",
+        }
+    }
+
     /// The machine in QEMU's words.
     fn board(self) -> &'static str {
         match self {
-            Self::Guest => "virt,gic-version=3",
+            Self::Guest | Self::GuestSuite => "virt,gic-version=3",
             Self::Vmm => "virt,virtualization=on,gic-version=3",
             _ => "virt,secure=on,virtualization=on,gic-version=3",
         }
@@ -169,10 +187,11 @@ impl Machine {
                     if image.disk().is_some() { " root=/dev/vda rootfstype=ext2 rw init=/init" } else { "" };
                 format!("console=ttyAMA0 printk.devkmsg=on{root}")
             }
+            NormalWorld::GuestSuite => String::from("guest.reference=1"),
             // Linux's words are in the manifest of VMs.
             NormalWorld::BareMetal | NormalWorld::Vmm | NormalWorld::FullStack => String::new(),
         };
-        if self.mode == Mode::Test && !words.is_empty() {
+        if self.mode == Mode::Test && !words.is_empty() && !self.normal_world.has_suite() {
             // The runner lives by these lines: with their times, and down to level info.
             words.push_str(" printk.time=1 loglevel=7");
         }
@@ -256,6 +275,7 @@ impl Machine {
                 }
                 vms::guest_devices(&mut args);
             }
+            NormalWorld::GuestSuite => vms::suite_devices(&mut args),
         }
         if let Some(disk) = image.disk() {
             vms::disk(&mut args, &disk, self.disk.as_deref());

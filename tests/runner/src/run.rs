@@ -54,6 +54,7 @@ pub fn run(options: &Options) -> Result<Suite> {
 pub fn traced(options: &Options) -> Result<(Suite, Option<(Trace, Partitions)>)> {
     let image = Image::open(&options.image, options.machine.normal_world)?;
     let mut list = options.expect.as_deref().map(ScenarioList::read).transpose()?;
+    list = list.map(|list| list.at(options.machine.normal_world.place()));
     if !options.only.is_empty() {
         list = list.map(|list| list.only(&options.only)).transpose()?;
     }

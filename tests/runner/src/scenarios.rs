@@ -30,8 +30,8 @@ impl ScenarioList {
         Self::parse(&text).map_err(|error| Error::new(format!("{}: {error}", path.display())))
     }
 
-    /// Reads lines of the form `NUMBER NAME SINCE DESCRIPTION`, where SINCE is a version or
-    /// `planned`. Empty lines and lines that begin with `#` are skipped.
+    /// Reads lines of the form `NUMBER NAME SINCE DESCRIPTION`, where SINCE is a version, with
+    /// the places where it holds if it does not everywhere, or `planned`. Empty lines and lines that begin with `#` are skipped.
     pub fn parse(text: &str) -> Result<Self> {
         let mut list: Vec<Scenario> = Vec::new();
         for (at, line) in text.lines().enumerate() {
@@ -57,6 +57,20 @@ impl ScenarioList {
         }
         list.sort_by_key(|s| s.number);
         Ok(Self(list))
+    }
+
+    /// Takes those for planned that must pass elsewhere only: with a SINCE of the form `VERSION:PLACE,PLACE`.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        for scenario in &mut self.0 {
+            let elsewhere = |since: &String| {
+                since.split_once(':').is_some_and(|(_, places)| places.split(',').all(|own| own != place))
+            };
+            if scenario.since.as_ref().is_some_and(elsewhere) {
+                scenario.since = None;
+            }
+        }
+        self
     }
 
     /// Keeps the named ones.
@@ -102,6 +116,15 @@ mod tests {
         assert_eq!(names, ["first", "ids"]);
         assert_eq!(list.find("ids").map(|s| s.description.as_str()), Some("who is who"));
         assert!(list.expected().map(|s| s.number).eq([2]));
+    }
+
+    #[test]
+    fn some_must_pass_in_some_places_only() {
+        let list = ScenarioList::parse("1 a 0.1 x\n2 b 0.1:vmm y\n3 c 0.1:vmm,reference z\n").unwrap();
+        let expected = |place| -> Vec<u32> { list.clone().at(place).expected().map(|s| s.number).collect() };
+        assert_eq!(expected("vmm"), [1, 2, 3]);
+        assert_eq!(expected("reference"), [1, 3]);
+        assert_eq!(expected(""), [1]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The bare-metal FF-A suite: what the normal world sees of the SPMC, from NS-EL2 and on eight CPUs.
 //!
 //! It takes Linux's place, so it makes the calls that a hypervisor between keeps from Linux, with any registers.
-//! Each case is a function in `cases`; `test` has the assertions, `endpoint` who is called, `mailbox` and
+//! Each case is a function in `cases`; `test` has the assertions about calls, `endpoint` who is called, `mailbox` and
 //! `descriptor` what goes through memory, `machine` the board. Its output is KTAP on the normal world's console, in
 //! the form that the scenarios of `tests/kmod` have.
 //!
@@ -35,9 +35,10 @@ mod test;
 
 use core::sync::atomic::Ordering;
 
-use machine::console::line;
 use machine::cpus;
 use tantalum_ffa::Version;
+use tantalum_payload::console::line;
+use tantalum_payload::report::run_all;
 use test::Test;
 
 /// Says what is to be run.
@@ -68,7 +69,6 @@ fn main(version: Option<u32>, job: &Job) {
     }
     line(format_args!("bl33: {} CPUs up", cpus::COUNT));
 
-    line(format_args!("KTAP version 1"));
     let cases = match *job {
         Job::Suite => cases::ALL,
         Job::Soak { count } => {
@@ -78,14 +78,6 @@ fn main(version: Option<u32>, job: &Job) {
         Job::Benchmarks => &[benchmarks::CASES],
         Job::Resident => &[cases::resident::CASES],
     };
-    let count = cases.iter().map(|cases| cases.len()).sum::<usize>();
-    line(format_args!("1..{count}"));
-    let mut failed = 0;
-    for (index, case) in cases.iter().flat_map(|cases| cases.iter()).enumerate() {
-        if !Test::run(index + 1, case, version) {
-            failed += 1;
-        }
-    }
-    line(format_args!("# tantalum: done"));
+    let (failed, count) = run_all(cases, |_| true, |index, case| Test::run(index, case, version));
     line(format_args!("bl33: {failed} of {count} cases failed"));
 }

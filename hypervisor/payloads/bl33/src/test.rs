@@ -1,73 +1,46 @@
-//! Cases, and what they assert.
-//!
-//! A failed assertion prints where it stands, what was expected and what came; the case goes on, and has failed.
+//! What the cases assert about calls of FF-A, beside what `tantalum_payload::report` has.
 //!
 //! A case about a call that the SPMC does not offer is skipped. The runner takes that from a planned case only.
 
 use core::fmt;
-use core::panic::Location;
+use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use tantalum_ffa::{Call, Status, Target, Version, function as f};
+use tantalum_payload::call::smc;
+use tantalum_payload::report::{self, Report};
 use tantalum_types::{CallRegisters, EndpointId};
 
-use crate::machine::call::smc;
-use crate::machine::console::line;
+pub(crate) use tantalum_payload::cases;
 
-/// Is a case: its name in `tests/scenarios/bl33.txt`, and what it does.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) run: fn(&Test),
-}
-
-/// Lists functions as cases by their own names.
-macro_rules! cases {
-    ($($case:ident),* $(,)?) => {
-        &[$($crate::test::Case { name: stringify!($case), run: $case }),*]
-    };
-}
-pub(crate) use cases;
+/// Is a case, by its name in `tests/scenarios/bl33.txt`.
+pub(crate) type Case = report::Case<Test>;
 
 /// Is a case that runs. It may be used on several CPUs at once.
 pub(crate) struct Test {
-    name: &'static str,
+    report: Report,
     version: Version,
-    assertions: AtomicU32,
-    failures: AtomicU32,
     /// The call that the SPMC lacks for this case, or 0.
     missing: AtomicU32,
 }
 
-/// Bounds the failures of a case that are printed.
-const MOST_FAILURES: u32 = 10;
+impl Deref for Test {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
 
 impl Test {
     /// Runs the case with the number `index` and tells whether it passed.
     pub(crate) fn run(index: usize, case: &Case, version: Version) -> bool {
-        let test = Self {
-            name: case.name,
-            version,
-            assertions: AtomicU32::new(0),
-            failures: AtomicU32::new(0),
-            missing: AtomicU32::new(0),
-        };
-        line(format_args!("# begin {}", test.name));
+        let test = Self { report: Report::begin(case.name), version, missing: AtomicU32::new(0) };
         (case.run)(&test);
-        let passed = test.failures.load(Ordering::Acquire) == 0;
-        let assertions = test.assertions.load(Ordering::Acquire);
         match test.missing.load(Ordering::Acquire) {
-            0 => {
-                let verdict = if passed { "ok" } else { "not ok" };
-                line(format_args!("{verdict} {index} - {} # assertions={assertions}", test.name));
-            }
-            call => line(format_args!("ok {index} - {} # SKIP the SPMC does not offer {call:#x}", test.name)),
+            0 => test.end(index, None),
+            call => test.end(index, Some(format_args!("the SPMC does not offer {call:#x}"))),
         }
-        passed
-    }
-
-    /// Returns the name of the case.
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
     }
 
     /// Returns the version that this run negotiates.
@@ -92,23 +65,6 @@ impl Test {
             self.missing.store(function, Ordering::Release);
         }
         offered
-    }
-
-    /// Asserts that `holds`; `what` says what should be so.
-    #[track_caller]
-    pub(crate) fn check(&self, holds: bool, what: fmt::Arguments<'_>) {
-        self.assertions.fetch_add(1, Ordering::AcqRel);
-        if !holds && self.failures.fetch_add(1, Ordering::AcqRel) < MOST_FAILURES {
-            let at = Location::caller();
-            let file = at.file().rsplit('/').next().unwrap_or_default();
-            line(format_args!("# {}: {file}:{}: {what}", self.name, at.line()));
-        }
-    }
-
-    /// Asserts that `got` is `expected`.
-    #[track_caller]
-    pub(crate) fn equal(&self, what: &str, got: u64, expected: u64) {
-        self.check(got == expected, format_args!("{what}: expected {expected:#x}, got {got:#x}"));
     }
 
     /// Makes a call by its registers, and asserts that it leaves alone what no call may change.

@@ -89,6 +89,7 @@ impl RunArguments {
                 "vmm" => self.normal_world = NormalWorld::Vmm,
                 "fullstack" => self.normal_world = NormalWorld::FullStack,
                 "guest" => self.normal_world = NormalWorld::Guest,
+                "guest-suite" => self.normal_world = NormalWorld::GuestSuite,
                 "disk" => self.disk = Some(args.value()?.into()),
                 "cpus" => self.cpus = u32::try_from(positive(args, "--cpus", 512)?).unwrap_or(512),
                 "quiet-limit" => self.limits.quiet = seconds(args, "--quiet-limit")?,
@@ -126,7 +127,7 @@ impl RunArguments {
             )));
         }
         if !self.only.is_empty() {
-            if self.normal_world == NormalWorld::BareMetal {
+            if self.normal_world.has_suite() {
                 return Err(Error::new("--only: the bare-metal suite runs all its cases"));
             }
             if self.normal_world.has_jobs() {

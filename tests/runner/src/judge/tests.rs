@@ -315,10 +315,7 @@ fn the_bare_metal_suite_needs_no_linux() {
 fn the_bare_metal_suite_panics_and_ends_early() {
     let panic = BARE_METAL.replace("ok 2 - ids # assertions=5", "bl33: PANIC: exception 4 at 0x60000000");
     let verdict = bare_metal(&exited(&panic));
-    assert!(
-        verdict.starts_with("FAILED: panic in the bare-metal suite (NS-EL2) in scenario 2 ids"),
-        "{verdict}"
-    );
+    assert!(verdict.starts_with("FAILED: panic in the bare-metal suite in scenario 2 ids"), "{verdict}");
     let early = BARE_METAL.replace("n [    0.020008] bl33: power off\n", "").replace("n PANIC in EL3.\n", "");
     let verdict = bare_metal(&exited(&early));
     assert!(verdict.contains("without the suite's power-off"), "{verdict}");

@@ -3,7 +3,6 @@
 use super::Judge;
 use crate::faults::Fault;
 use crate::milestones::{Level, Stage};
-use crate::qemu::NormalWorld;
 use crate::qmp::{self, CpuState};
 use crate::session::{Console, End, Exit, Stop};
 
@@ -45,7 +44,7 @@ impl Judge<'_> {
         Some(format!(
             "the machine went off{reason} {} without {} power-off; last milestone: {}",
             self.place(),
-            if self.expect.normal_world == NormalWorld::BareMetal { "the suite's" } else { "init's" },
+            if self.expect.normal_world.has_suite() { "the suite's" } else { "init's" },
             self.last_milestone()
         ))
     }
@@ -102,7 +101,7 @@ impl Judge<'_> {
 
     fn hanging(&self, cpus: &[CpuState]) -> String {
         // The CPUs cannot tell the bare-metal suite, nor our hypervisor, from another one.
-        let suite = self.expect.normal_world == NormalWorld::BareMetal;
+        let suite = self.expect.normal_world.has_suite();
         let at_el2 = |cpu: &CpuState| cpu.level() == Some(Level::Pkvm);
         if let Some(cpu) = qmp::suspect(cpus).filter(|cpu| !(suite && at_el2(cpu))) {
             if self.expect.normal_world.has_vms() && at_el2(cpu) {

@@ -47,3 +47,24 @@ pub fn guest_devices(args: &mut Arguments) {
     args.pair("-object", "rng-builtin,id=rng");
     args.pair("-device", "virtio-rng-device,rng=rng");
 }
+
+/// Gives the machine the devices that the suite for VMs looks at: a disk that may be written, in memory as far as the
+/// suite can tell, and one that may not, both empty; entropy, of which it may ask for as much as it likes; two ports of
+/// one network; a console that nobody listens to.
+pub fn suite_devices(args: &mut Arguments) {
+    args.pair("-global", MODERN);
+    args.pair("-drive", "if=none,id=disk,driver=null-co,size=8M,read-zeroes=on,snapshot=on,discard=unmap");
+    args.pair("-device", "virtio-blk-device,drive=disk,serial=tantalum-disk");
+    args.pair("-drive", "if=none,id=rom,driver=null-co,size=1M,read-zeroes=on,readonly=on");
+    args.pair("-device", "virtio-blk-device,drive=rom,serial=tantalum-rom");
+    args.pair("-object", "rng-builtin,id=rng");
+    // Its limit is a timer, to which an idle machine on a virtual clock jumps ahead: in milliseconds, not minutes.
+    args.pair("-device", "virtio-rng-device,rng=rng,max-bytes=65536,period=1");
+    for port in ["1", "2"] {
+        args.pair("-netdev", format!("hubport,id=net{port},hubid=0"));
+        args.pair("-device", format!("virtio-net-device,netdev=net{port},mac=02:00:00:00:00:0{port}"));
+    }
+    args.pair("-chardev", "null,id=hvc");
+    args.pair("-device", "virtio-serial-device");
+    args.pair("-device", "virtconsole,chardev=hvc");
+}

@@ -6,13 +6,13 @@ use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::descriptor::{Descriptor, READ_WRITE};
 use crate::endpoint::SELF;
-use crate::machine::call::wait;
-use crate::machine::console::ticks_per_second;
 use crate::machine::cpus;
 use crate::machine::interrupts::{self, SCHEDULE_RECEIVER, TIMER_EL2};
 use crate::machine::memory::{PAGE, Pages};
 use crate::mailbox::Mailbox;
 use crate::test::{Answer, Case, Test, cases};
+use tantalum_payload::call::wait;
+use tantalum_payload::console::ticks_per_second;
 
 pub(crate) const CASES: &[Case] = cases![
     resident_answers_on_every_cpu,

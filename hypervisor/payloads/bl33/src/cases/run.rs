@@ -7,10 +7,10 @@ use tantalum_ffa::{Call, DirectMessage, Status, Target};
 use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::endpoint::{ECHO, IRQ, NOBODY, PARTITIONS, RELAY, command, request};
-use crate::machine::console::ticks_per_second;
 use crate::machine::cpus;
 use crate::machine::interrupts::{self, TIMER_EL1, TIMER_EL2};
 use crate::test::{Answer, Case, Test, cases};
+use tantalum_payload::console::ticks_per_second;
 
 pub(crate) const CASES: &[Case] = cases![
     run_unknown_target,

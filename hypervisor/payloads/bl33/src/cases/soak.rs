@@ -12,10 +12,10 @@ use tantalum_ffa::{Call, DirectMessage, Status, Width};
 use tantalum_types::EndpointId;
 
 use crate::endpoint::{ALARM_INTERRUPT, ECHO, IRQ, RELAY, TIMER_INTERRUPT, command, request, result};
-use crate::machine::console::{line, ticks_per_second};
 use crate::machine::cpus;
 use crate::machine::interrupts::{self, TIMER_EL2};
 use crate::test::{Case, Test, cases};
+use tantalum_payload::console::{line, ticks_per_second};
 
 pub(crate) const CASES: &[Case] = cases![soak_briefly];
 

@@ -4,11 +4,11 @@
 use tantalum_ffa::{Call, Status, Target};
 
 use crate::endpoint::{ECHO, FIRST_MARK, IRQ, PARTITIONS, RELAY, TIMER_INTERRUPT, command, request, result};
-use crate::machine::call::wait;
-use crate::machine::console::ticks_per_second;
 use crate::machine::cpus;
 use crate::machine::interrupts;
 use crate::test::{Answer, Case, Test, cases};
+use tantalum_payload::call::wait;
+use tantalum_payload::console::ticks_per_second;
 
 pub(crate) const CASES: &[Case] = cases![
     registers_of_both_worlds,

@@ -151,7 +151,7 @@ pub(crate) fn masked<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Waits for an interrupt unless `ready`, without missing one in between.
-pub(super) fn sleep_unless(ready: impl Fn() -> bool) {
+pub(super) fn sleep_unless(ready: &dyn Fn() -> bool) {
     masked(|| {
         if !ready() {
             // SAFETY: it waits; an interrupt ends that although it is masked.

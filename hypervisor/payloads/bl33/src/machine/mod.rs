@@ -1,18 +1,13 @@
-//! The machine: QEMU's virt board as the normal world sees it at EL2. The only module with `unsafe`.
+//! The machine: QEMU's virt board as the normal world sees it at EL2. The only module with `unsafe`. What it shares
+//! with other suites is in `tantalum_payload`.
 //!
 //! | module | what it has |
 //! |---|---|
-//! | `call` | SMCs with every register known before and looked at after |
-//! | `counter` | how long a call takes |
-//! | `console` | the serial port, lines with times |
 //! | `cpus` | the CPUs: starting them, running work on them |
 //! | `interrupts` | the GIC, the timers, and a count of what arrived |
 //! | `memory` | pages to share and to use as buffers |
 //! | `power` | PSCI |
 
-pub(crate) mod call;
-pub(crate) mod console;
-pub(crate) mod counter;
 pub(crate) mod cpus;
 pub(crate) mod interrupts;
 pub(crate) mod memory;
@@ -21,6 +16,8 @@ pub(crate) mod power;
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 use core::ptr::with_exposed_provenance;
+
+use tantalum_payload::console;
 
 use crate::Job;
 

@@ -1,8 +1,7 @@
 //! PSCI, by SMC.
 
+use tantalum_payload::call::smc;
 use tantalum_types::CallRegisters;
-
-use super::call::smc;
 
 const CPU_OFF: u64 = 0x8400_0002;
 const CPU_ON: u64 = 0xc400_0003;

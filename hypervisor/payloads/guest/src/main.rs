@@ -1,0 +1,54 @@
+//! The bare-metal suite for virtual machines: what a kernel at EL1 sees of the machine that it is given.
+//!
+//! It is a Linux Image by its header, entered as one, and goes by the device tree; so it runs on QEMU's virt board
+//! itself, which is the reference for what it asserts, and in a virtual machine of ours. Each file of `cases` is a suite
+//! about one thing; `test` has the assertions, `virtio` a driver, `machine` the board. Its output is KTAP on the console,
+//! in the form that the scenarios of `tests/kmod` have.
+
+#![no_std]
+#![no_main]
+// A panic is how a test fails when it has nothing left to go on; the machine reports it and the runner names it.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod cases;
+mod machine;
+mod test;
+mod virtio;
+
+use machine::{cpus, memory, psci, sysreg, tree};
+use tantalum_payload::call::Conduit;
+use tantalum_payload::console::line;
+use tantalum_payload::report::run_all;
+use test::Test;
+
+/// Tells whether the machine is QEMU itself, with no hypervisor of ours between: `guest.reference=1` says so.
+fn on_reference() -> bool {
+    tree::argument("guest.reference=") == Some("1")
+}
+
+/// Does what the command line asks for: all cases, or with `guest.only=NAME` those whose names begin so.
+fn main() {
+    line(format_args!("guest: starts at EL{}", sysreg::read::currentel() >> 2));
+    let by_smc = tree::compatible("arm,psci-1.0").any(|node| tree::is_text(&node, "method", "smc"));
+    psci::set_conduit(if by_smc { Conduit::Smc } else { Conduit::Hvc });
+    memory::check();
+    cpus::set_count(tree::cpus().count());
+    for cpu in cpus::others() {
+        if let Err(error) = cpus::turn_on(cpu) {
+            panic!("CPU {cpu} does not come up: PSCI error {error}");
+        }
+    }
+    line(format_args!("guest: {} CPUs up", cpus::count()));
+    let only = tree::argument("guest.only=").unwrap_or_default();
+    let (failed, count) = run_all(cases::ALL, |case| case.name.starts_with(only), Test::run);
+    line(format_args!("guest: {failed} of {count} cases failed"));
+}
