@@ -13,6 +13,8 @@ lib.source {
     "partitions"
     "payloads"
     "sim"
+    "model"
+    "fuzz"
   ];
   optional = [ ".cargo" "clippy.toml" "rustfmt.toml" ];
   ignore = [ "README.md" "default.nix" "manifest.dts" ];

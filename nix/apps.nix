@@ -2,7 +2,7 @@
 # there but a kernel: not QEMU, not a toolchain, not even the machine's C library.
 { lib, sysroots, packages, vendors }:
 let
-  inherit (packages) image image-trace bl33-image guest-image-memory runner rust-core;
+  inherit (packages) image image-trace bl33-image guest-image-memory runner rust-core model fuzz;
 
   # The head of every script: `enter COMMAND...` runs it in the sysroot, with the user's files where they are.
   # Network and processes stay the machine's own: this is for the tools' sake, not a cage.
@@ -91,9 +91,29 @@ in
   '';
 
   bench = app "tantalum-bench" sysroots.qemu ''
-    # Count how many instructions calls take: tantalum-bench [RUNNER OPTION...]
-    enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount \
-      --expect ${../tests/benchmarks/list.txt} --name bench --append bl33.benchmarks=1 --append bl33.version=10002 "$@"
+    # Count how many instructions calls take, and hold that against the budgets: tantalum-bench [FOLDER]
+    out=''${1-}
+    [ -n "$out" ] || out=$(mktemp -d "''${TMPDIR:-/tmp}/tantalum-bench.XXXXXX")
+    (enter ${runner}/bin/runner run --bare-metal --cpus 8 --image ${bl33-image} --accel icount --name bench \
+      --expect ${../tests/benchmarks/list.txt} --append bl33.benchmarks=1 --append bl33.version=10002 --out "$out")
+    status=0
+    (enter ${runner}/bin/runner bench --budgets ${../tests/benchmarks/budgets.txt} \
+      --figures ${packages.size-report}/figures.txt "$out") || status=$?
+    echo "bench: bench.json, bench.txt and bench.svg are in $out"
+    exit "$status"
+  '';
+
+  model = app "tantalum-model" sysroots.base ''
+    # Compare the SPMC with its reference model in random steps: tantalum-model STEPS [SEED] | replay FILE
+    enter ${model}/bin/tantalum-model "$@"
+  '';
+
+  fuzz = app "tantalum-fuzz" sysroots.base ''
+    # Run a fuzz target: tantalum-fuzz list | TARGET SECONDS [SEED] [--keep FOLDER] | replay TARGET FILE...
+    case ''${1-} in
+      "" | list | replay | merge) enter ${fuzz}/bin/tantalum-fuzz "$@" ;;
+      *) enter ${fuzz}/bin/tantalum-fuzz "$@" --corpus "${../hypervisor/fuzz/corpus}/$1" ;;
+    esac
   '';
 
   bench-linux = app "tantalum-bench-linux" sysroots.qemu ''
@@ -161,6 +181,11 @@ in
     if [ -f "$out/console.log" ]; then grep -F 'soak: ' "$out/console.log" || true; fi
     echo "soak: reports are in $out unless --out says otherwise"
     exit "$status"
+  '';
+
+  size = app "tantalum-size" sysroots.base ''
+    # What the SPMC's image consists of: tantalum-size
+    cat ${packages.size-report}/size.txt
   '';
 
   shell = app "tantalum-shell" sysroots.shell ''

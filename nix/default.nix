@@ -98,6 +98,11 @@ let
       };
     };
 
+    # Proof on the host: the reference model, and the fuzz targets.
+    model = call ../hypervisor/model { inherit lib; vendor = vendors.hypervisor; };
+    fuzz = call ../hypervisor/fuzz { inherit lib; vendor = vendors.hypervisor; };
+    # What the SPMC's image consists of, and the figures of it that have a budget.
+    size-report = call ./size-report.nix { inherit lib sysroots spmc; };
     # The bare-metal suite for virtual machines, and what boots it on a machine without a hypervisor.
     guest-suite = call ../hypervisor/payloads/guest hypervisor;
     guest-suite-image = call ./guest-suite-image.nix { inherit lib sysroots guest-suite; };

@@ -8,6 +8,7 @@ let
 in
 rec {
   partitions = packages.partitions.override { table = list; };
-  firmware = packages.firmware.override { inherit partitions cpus tfa bl33; table = list; };
+  spmc = packages.spmc.override { partitionCount = builtins.length list; };
+  firmware = packages.firmware.override { inherit partitions cpus tfa bl33 spmc; table = list; };
   image = packages.image.override { inherit firmware; };
 }

@@ -8,6 +8,9 @@ let
   inherit (builtins) mapAttrs;
   inherit (packages) runner;
 
+  # Crates of the workspace that are for the host alone.
+  hostOnly = "--exclude tantalum-sim --exclude tantalum-model --exclude tantalum-fuzz";
+
   # The crates from outside, as tests and lints compile them. Both do so by the same commands as here.
   dependencies = {
     hypervisor = lib.cargoDependencies {
@@ -18,7 +21,7 @@ let
       commands = ''
         cargo test --locked --no-run
         cargo clippy --locked --all-targets
-        cargo clippy --locked --workspace --exclude tantalum-sim --target "$target"
+        cargo clippy --locked --workspace ${hostOnly} --target "$target"
       '';
     };
     runner = lib.cargoDependencies {
@@ -33,7 +36,7 @@ let
   };
 
   scope = {
-    inherit lib sysroots packages vendors dependencies;
+    inherit lib sysroots packages vendors dependencies hostOnly;
     cases = ./cases.sh;
   };
   parts = {
@@ -44,6 +47,7 @@ let
     resident = import ./resident.nix scope;
     e2e-nopkvm = import ./e2e-nopkvm.nix scope;
     bl33 = import ./bl33.nix scope;
+    bench = import ./bench.nix scope;
     trace = import ./trace.nix scope;
     vmm = import ./vmm.nix scope;
     linux = import ./linux.nix scope;

@@ -21,6 +21,26 @@ in
 [
   (cargoTest "hypervisor" (import ../../hypervisor/source.nix { inherit lib; }) vendors.hypervisor
     dependencies.hypervisor)
+  # Threads of the SPMC in every order, or in many: its locks and atomic words are those of a test then.
+  (lib.cargo {
+    name = "unit-interleavings";
+    workspace = import ../../hypervisor/source.nix { inherit lib; };
+    vendor = vendors.hypervisor;
+    inherit runner;
+    script = ''
+      in_every_order() {
+        cargo test --locked --no-fail-fast --config 'target.x86_64-unknown-linux-gnu.rustflags=["--cfg=shuttle"]' "$@"
+      }
+      {
+        in_every_order --package tantalum-spmc --lib interleavings || true
+        in_every_order --package tantalum-sim --test interleavings || true
+      } > log 2>&1
+      cat log
+      mkdir -p "$out"
+      "$runner/bin/runner" libtest --name unit-interleavings --out "$out/junit.xml" < log || true
+      cp log "$out/unit-interleavings.log"
+    '';
+  })
   (cargoTest "runner" (import ../../tests/runner/source.nix { inherit lib; }) vendors."tests/runner"
     dependencies.runner)
 

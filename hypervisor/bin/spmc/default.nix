@@ -9,6 +9,8 @@
   patches ? [ ],
   # Whether it records all that enters and leaves it, in memory that the normal world can read.
   trace ? false,
+  # How many partitions there is room for, 1 to 8: most of the image's memory is theirs.
+  partitionCount ? builtins.length (import ../../../tfa/partitions.nix),
 }:
 
 lib.cargo {
@@ -17,6 +19,7 @@ lib.cargo {
   features = if trace then "--features trace" else "";
   core = rust-core;
   workspace = import ../../source.nix { inherit lib; };
+  TANTALUM_PARTITIONS = toString partitionCount;
   script = ''
     for patch in $patches; do
       patch -p2 < "$patch"

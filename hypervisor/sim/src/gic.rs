@@ -87,6 +87,11 @@ impl Gic {
         }
     }
 
+    /// Tells whether an edge has come that was not taken.
+    pub(crate) fn has_edge(&mut self, cpu: CpuIndex, intid: u32) -> bool {
+        self.interrupt(cpu, intid).edge
+    }
+
     /// Tells whether an interrupt is active.
     pub(crate) fn is_active(&mut self, cpu: CpuIndex, intid: u32) -> bool {
         self.interrupt(cpu, intid).active

@@ -55,6 +55,8 @@ pub struct Machine {
     spmd: Mutex<Option<Spmd>>,
     wrong_space: Mutex<Vec<Pa>>,
     published: Mutex<Vec<PageRange<Pa>>>,
+    /// Bytes that somebody changes as soon as the SPMC has read them: a page, and how many of its first ones.
+    tampered: Mutex<Option<(Pa, usize)>>,
 }
 
 impl Default for Machine {
@@ -87,6 +89,7 @@ impl Machine {
             spmd: Mutex::default(),
             wrong_space: Mutex::default(),
             published: Mutex::default(),
+            tampered: Mutex::default(),
         }
     }
 
@@ -132,6 +135,11 @@ impl Machine {
         self.gic.lock().unwrap().is_active(cpu, intid)
     }
 
+    /// Tells whether an edge of an interrupt has come that was not taken.
+    pub fn has_edge(&self, cpu: CpuIndex, intid: u32) -> bool {
+        self.gic.lock().unwrap().has_edge(cpu, intid)
+    }
+
     /// Returns what was done to the interrupt controller that it does not stand, as text.
     pub fn interrupt_mistakes(&self) -> Vec<String> {
         self.gic.lock().unwrap().mistakes.clone()
@@ -162,6 +170,17 @@ impl Machine {
         self.raised_sgis.lock().unwrap().clone()
     }
 
+    /// Counts the SGIs that were made pending for the normal world.
+    pub fn raised_sgi_count(&self) -> usize {
+        self.raised_sgis.lock().unwrap().len()
+    }
+
+    /// Lets somebody change each of the first `size` bytes of `page` as soon as the SPMC has read it, from now until this
+    /// is called again with none: so what is read twice is not the same.
+    pub fn tamper(&self, page: Pa, size: usize) {
+        *self.tampered.lock().unwrap() = (size > 0).then_some((page, size));
+    }
+
     /// Returns every processing element that was called to the SPMC.
     pub fn kicks(&self) -> Vec<CpuIndex> {
         self.kicks.lock().unwrap().clone()
@@ -171,6 +190,11 @@ impl Machine {
     pub fn set_counter(&self, now: u64) {
         self.counter.store(now, Ordering::Relaxed);
         self.update_timers();
+    }
+
+    /// Returns where the system counter stands.
+    pub fn counter(&self) -> u64 {
+        self.counter.load(Ordering::Relaxed)
     }
 
     /// Returns when the hypervisor's timer on `cpu` is to go off, if it is on.
@@ -235,6 +259,20 @@ impl Machine {
         Ok(())
     }
 
+    /// Changes what is tampered with among `size` bytes that have just been read at `from`.
+    fn change_what_was_read(&self, from: Pa, size: usize) {
+        let Some((page, limit)) = *self.tampered.lock().unwrap() else { return };
+        let offset = match from.raw().checked_sub(page.raw()) {
+            Some(offset) if from.space() == page.space() && offset < limit as u64 => offset as usize,
+            _ => return,
+        };
+        if let Some(page) = self.pages.lock().unwrap().get_mut(&page) {
+            for byte in &mut page[offset..(offset + size).min(limit)] {
+                *byte = !*byte;
+            }
+        }
+    }
+
     fn note(&self, address: Pa) {
         let other = match address.space() {
             AddressSpace::Secure => Pa::non_secure(address.raw()),
@@ -251,7 +289,9 @@ impl PhysicalMemory for Machine {
         self.in_pages(from, to.len(), |page, range, done| {
             let length = range.len();
             to[done..done + length].copy_from_slice(&page[range]);
-        })
+        })?;
+        self.change_what_was_read(from, to.len());
+        Ok(())
     }
 
     fn write(&self, to: Pa, from: &[u8]) -> Result<(), AccessError> {

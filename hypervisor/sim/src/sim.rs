@@ -34,11 +34,12 @@ pub struct SimBuilder {
     cpus: usize,
     partitions: Vec<PartitionSetup>,
     spmc_edit: Option<Edit>,
+    straight: bool,
 }
 
 impl Default for SimBuilder {
     fn default() -> Self {
-        Self { cpus: manifests::CPUS, partitions: Vec::new(), spmc_edit: None }
+        Self { cpus: manifests::CPUS, partitions: Vec::new(), spmc_edit: None, straight: true }
     }
 }
 
@@ -83,6 +84,13 @@ impl SimBuilder {
         self
     }
 
+    /// Lets the SPMC handle everything the general way, also what has a straight one.
+    #[must_use]
+    pub fn generally(mut self) -> Self {
+        self.straight = false;
+        self
+    }
+
     /// Loads the packages and lets the SPMC read its manifest and theirs; nothing has run yet.
     pub fn build(self) -> Sim {
         let machine = Machine::new();
@@ -104,7 +112,8 @@ impl SimBuilder {
         let mut spmc = Spmc::new();
         spmc.configure(&manifest, &machine);
         let cpus = CpuIndex::all().take(self.cpus).map(|cpu| Mutex::new(Cpu::new(cpu))).collect();
-        Sim { machine, spmc, cpus, scripts, roots: Mutex::default(), not_begun: Mutex::default() }
+        let straight = self.straight;
+        Sim { machine, spmc, cpus, scripts, straight, roots: Mutex::default(), not_begun: Mutex::default() }
     }
 
     /// Builds the machine and starts every processing element.
@@ -127,12 +136,18 @@ pub struct Sim {
     spmc: Spmc,
     cpus: Vec<Mutex<Cpu>>,
     scripts: HashMap<VcpuId, Mutex<Script>>,
+    straight: bool,
     roots: Mutex<HashMap<PartitionIndex, Stage2Roots>>,
     /// How those go on that were interrupted before their first instruction.
     not_begun: Mutex<HashMap<VcpuId, Entry>>,
 }
 
 impl Sim {
+    /// Writes down everything that the SPMC knows.
+    pub fn state_text(&self) -> String {
+        format!("{:?} {:?}", self.spmc, self.cpus)
+    }
+
     /// Returns the machine.
     pub fn machine(&self) -> &Machine {
         &self.machine
@@ -226,7 +241,12 @@ impl Sim {
         let mut event = event;
         let mut last = None;
         for _ in 0..MAX_STEPS {
-            match self.spmc.handle(&mut state, event, &self.machine) {
+            let action = if self.straight {
+                self.spmc.handle(&mut state, event, &self.machine)
+            } else {
+                self.spmc.handle_by::<_, false>(&mut state, event, &self.machine)
+            };
+            match action {
                 Action::CallNormalWorld(registers) => return registers,
                 Action::Halt => panic!("the SPMC has halted on {event:x?}:\n{}", self.machine.log_text()),
                 Action::Run { vcpu, entry, roots, foreign, signals } => {
@@ -268,6 +288,29 @@ impl Sim {
             }
         }
         panic!("a call never ends; the last event was {event:x?}, {last:x?}");
+    }
+
+    /// Reports `event` on `cpu` and returns what shall be done there, without doing it: for a test that acts as the
+    /// normal world and as every partition itself, one step at a time on any processing element. Its steps are then the
+    /// only ones: scripts are not run.
+    pub fn decide(&self, cpu: usize, event: Event) -> Action {
+        let mut state = self.cpus[cpu].try_lock().expect("this processing element is at work already");
+        Machine::act_for(CpuIndex::new(cpu).unwrap());
+        let action = self.spmc.handle(&mut state, event, &self.machine);
+        if let Action::Run { vcpu, roots, .. } = action {
+            self.check_roots(vcpu.partition, roots);
+        }
+        action
+    }
+
+    /// Forgets what a processing element was at, as when it has been off: to be followed by [`Event::Started`].
+    pub fn reset_cpu(&self, cpu: usize) {
+        *self.cpus[cpu].lock().unwrap() = Cpu::new(CpuIndex::new(cpu).unwrap());
+    }
+
+    /// Returns the address spaces of a partition that has run.
+    pub fn roots_of(&self, partition: PartitionIndex) -> Option<Stage2Roots> {
+        self.roots.lock().unwrap().get(&partition).copied()
     }
 
     /// Checks that a partition keeps its address spaces and its VMID, and that they are its alone.

@@ -1,5 +1,5 @@
 # Style, and rules about the code that a compiler does not know.
-{ lib, sysroots, packages, vendors, dependencies, cases, ... }:
+{ lib, sysroots, packages, vendors, dependencies, hostOnly, cases, ... }:
 
 let
   inherit (packages) rust-core runner spmc spmc-trace vmm;
@@ -47,11 +47,11 @@ in
       ${formatting}
       check 'clippy: logic and tests, on the host' cargo clippy --locked --all-targets -- -D warnings
       check 'clippy: all that runs on the machine' \
-        cargo clippy --locked --workspace --exclude tantalum-sim --target "$target" -- -D warnings
+        cargo clippy --locked --workspace ${hostOnly} --target "$target" -- -D warnings
       check 'clippy: the SPMC that records' \
         cargo clippy --locked --package tantalum-spmc-image --features trace --target "$target" -- -D warnings
       export RUSTDOCFLAGS="-D warnings --sysroot=$core"
-      check 'cargo doc' cargo doc --locked --workspace --exclude tantalum-sim --no-deps --target "$target"
+      check 'cargo doc' cargo doc --locked --workspace ${hostOnly} --no-deps --target "$target"
 
       cargo metadata --locked --format-version 1 > metadata.json
       check 'dependencies point one way' python3 "$policy" dependencies metadata.json
@@ -143,6 +143,7 @@ in
     inherit cases spmc vmm;
     spmc_trace = spmc-trace;
     rules = ./no-fp.awk;
+    elf = ./elf.py;
     script = ''
       . "$cases"
       suite lint-binary
@@ -151,6 +152,12 @@ in
       }
       check 'the SPMC has FP and SIMD instructions in .fp_text only' no_fp "$spmc/spmc.elf"
       check 'the hypervisor of VMs has FP and SIMD instructions in .fp_text only' no_fp "$vmm/vmm.elf"
+      # The call graph comes from the disassembly; elf.py says what that cannot see.
+      check 'no panic is reachable from the logic of the SPMC' python3 "$elf" panics "$spmc/spmc.elf"
+      check 'the SPMC has room for its deepest stacks' python3 "$elf" stacks "$spmc/spmc.elf"
+      check 'the memory of the SPMC' python3 "$elf" memory "$spmc/spmc.elf"
+      python3 "$elf" stacks "$spmc/spmc.elf" || true
+      python3 "$elf" memory "$spmc/spmc.elf" || true
       no_recorder() {
         # Symbols, strings and debugging information alike. That it would be found, the other SPMC shows.
         grep -q tantalum_trace "$spmc_trace/spmc.elf"

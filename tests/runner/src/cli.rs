@@ -2,6 +2,7 @@
 
 mod options;
 
+use crate::bench;
 use crate::error::{Error, Result};
 use crate::expect;
 use crate::image::Image;
@@ -15,10 +16,11 @@ use crate::table;
 use crate::trace;
 use lexopt::{Arg, Parser};
 use options::RunArguments;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const HELP: &str = include_str!("cli/help.txt");
@@ -69,6 +71,7 @@ fn dispatch(mut args: Parser) -> Result<bool> {
         "show" => show(&mut args),
         "sum" => sum_files(&mut args),
         "libtest" => read_libtest(&mut args),
+        "bench" => judge_figures(&mut args),
         other => Err(Error::new(format!("there is no command {other}; `runner help` lists them"))),
     }
 }
@@ -207,6 +210,51 @@ fn read_libtest(args: &mut Parser) -> Result<bool> {
         print(&format!("  {}: {}\n", case.name, case.outcome.message().unwrap_or_default()))?;
     }
     Ok(suite.passed)
+}
+
+/// Holds the figures of a report against their budgets, and adds bench.json, bench.txt, bench.svg and bench.xml to it.
+fn judge_figures(args: &mut Parser) -> Result<bool> {
+    let (mut budgets, mut report, mut files) = (None, None, Vec::new());
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("budgets") => budgets = Some(PathBuf::from(args.value()?)),
+            Arg::Long("figures") => files.push(PathBuf::from(args.value()?)),
+            Arg::Value(path) if report.is_none() => report = Some(PathBuf::from(path)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let (Some(budgets), Some(report)) = (budgets, report) else {
+        return Err(Error::new("bench needs --budgets FILE and a report folder"));
+    };
+    files.push(report.join("console.log"));
+    let mut figures = BTreeMap::new();
+    for file in &files {
+        figures.extend(bench::read_figures(&read_text(file)?));
+    }
+    let (rows, unknown) = bench::rows(bench::read_budgets(&read_text(&budgets)?)?, &figures);
+    let table = bench::table(&rows);
+    let suite = bench::suite(&rows, &unknown);
+    for (name, contents) in [
+        ("bench.json", bench::json(&rows)),
+        ("bench.txt", table.clone()),
+        ("bench.svg", bench::chart(&rows)),
+        ("bench.xml", suite.to_xml()),
+    ] {
+        let path = report.join(name);
+        std::fs::write(&path, contents)
+            .map_err(|error| Error::new(format!("cannot write {}: {error}", path.display())))?;
+    }
+    print(&format!("\n{table}\n"))?;
+    for name in unknown {
+        print(&format!("{name} has no budget\n"))?;
+    }
+    print(&format!("{}\n", Totals::of(&suite.cases)))?;
+    Ok(suite.passed)
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))
 }
 
 /// Reads standard input and shows it as it comes, so that a long test run is not silent.

@@ -6,6 +6,7 @@
 //! one verdict. Around it, [`supervise`] owns the QEMU process, and [`view`], [`junit`],
 //! [`report`] and [`console_log`] show the result. [`trace`] reads what the SPMC has recorded.
 
+pub mod bench;
 pub mod cli;
 pub mod console_log;
 pub mod error;

@@ -13,10 +13,10 @@ use spin::RwLock;
 use tantalum_aarch64::pe::ProcessingElement;
 use tantalum_aarch64::{boot, halt, stage1};
 use tantalum_ffa::function;
-use tantalum_hal::{Event, Platform as _};
+use tantalum_hal::{Arrival, Platform as _};
 use tantalum_manifest::SpmcManifest;
 use tantalum_qemu_virt::{QemuVirt, console};
-use tantalum_spmc::{Cpu, Spmc, TABLE_PAGES};
+use tantalum_spmc::{Cpu, Spmc, Step, TABLE_PAGES};
 use tantalum_types::CallRegisters;
 
 #[cfg(feature = "trace")]
@@ -110,10 +110,19 @@ fn run(number: usize) -> ! {
     let mut cpu = Cpu::new(index);
     #[cfg(feature = "trace")]
     let mut element = trace::Traced::start(element, index);
-    let mut event = Event::Started;
+    let mut step = spmc.step::<_, true>(&mut cpu, &Arrival::Started, &PLATFORM);
     loop {
-        let action = spmc.handle(&mut cpu, event, &PLATFORM);
-        event = element.perform(&action);
+        // Calls, which are nearly all, are handled where they arrive, so that nothing is told from anything else twice.
+        step = match step {
+            Step::CallNormalWorld => {
+                element.call_normal_world(&mut cpu.normal_world);
+                spmc.step::<_, true>(&mut cpu, &Arrival::NormalWorldCall, &PLATFORM)
+            }
+            Step::Run => match element.run(&cpu.turn, &mut cpu.partition) {
+                Arrival::PartitionCall => spmc.step::<_, true>(&mut cpu, &Arrival::PartitionCall, &PLATFORM),
+                other => spmc.step_aside(&mut cpu, &other, &PLATFORM),
+            },
+        };
     }
 }
 

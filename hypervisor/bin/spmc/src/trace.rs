@@ -2,11 +2,11 @@
 
 use tantalum_aarch64::pe::ProcessingElement;
 use tantalum_aarch64::timer;
-use tantalum_hal::{Action, Event, Platform as _};
+use tantalum_hal::{Action, Arrival, Event, Platform as _, Turn};
 use tantalum_qemu_virt::QemuVirt;
 use tantalum_spmc::TABLE_PAGES;
 use tantalum_trace::{Counters, Recorder};
-use tantalum_types::CpuIndex;
+use tantalum_types::{CallRegisters, CpuIndex};
 
 use crate::PLATFORM;
 
@@ -30,15 +30,32 @@ impl Traced {
         Self { element, recorder }
     }
 
-    /// Carries out an action and returns what the processing element came back with.
-    pub(crate) fn perform(&mut self, action: &Action) -> Event {
+    /// As [`ProcessingElement::call_normal_world`].
+    pub(crate) fn call_normal_world(&mut self, registers: &mut CallRegisters) {
+        let action = Action::CallNormalWorld(*registers);
+        self.record(&action);
+        self.element.call_normal_world(registers);
+        self.record_arrival(&action, Arrival::NormalWorldCall, registers);
+    }
+
+    /// As [`ProcessingElement::run`].
+    pub(crate) fn run(&mut self, turn: &Turn, registers: &mut CallRegisters) -> Arrival {
+        let action = turn.with(registers);
+        self.record(&action);
+        let arrival = self.element.run(turn, registers);
+        self.record_arrival(&action, arrival, registers);
+        arrival
+    }
+
+    fn record(&self, action: &Action) {
         if let Some(recorder) = &self.recorder {
             recorder.action(PLATFORM.now(), action);
         }
-        let event = self.element.perform(action);
+    }
+
+    fn record_arrival(&self, action: &Action, arrival: Arrival, registers: &CallRegisters) {
         if let Some(recorder) = &self.recorder {
-            recorder.event(PLATFORM.now(), Some(action), &event);
+            recorder.event(PLATFORM.now(), Some(action), &arrival.with(registers));
         }
-        event
     }
 }

@@ -2,12 +2,12 @@
 //
 // To Rust, entering an execution context is a call that returns when it comes back:
 //
-//   tantalum_enter(registers: *mut Registers) -> exit reason
+//   tantalum_enter(registers: *mut Registers, call: *mut CallRegisters) -> exit reason
 //
-// The callee-saved registers wait on the hypervisor's stack meanwhile, below them the address of the context.
+// x0 to x17 are taken from `call` and put there, since they are those of a call as a rule, the others from and to
+// `registers`. The callee-saved registers wait on the hypervisor's stack meanwhile, below them both addresses.
 
-// Comes from a lower Exception level with its registers in place. x0 and x1 go to the stack, above the address
-// of the context.
+// Comes from a lower Exception level with its registers in place. x0 and x1 go to the stack, below the two addresses.
 .macro leave reason
 .balign 0x80
 	stp	x0, x1, [sp, #-16]!
@@ -70,10 +70,10 @@ tantalum_enter:
 	stp	x23, x24, [sp, #64]
 	stp	x21, x22, [sp, #48]
 	stp	x19, x20, [sp, #32]
-	str	x0, [sp, #16]
-	ldp	x1, x2, [x0, #{PC}]
-	msr	elr_el2, x1
-	msr	spsr_el2, x2
+	stp	x0, x1, [sp, #16]
+	ldp	x2, x3, [x0, #{PC}]
+	msr	elr_el2, x2
+	msr	spsr_el2, x3
 	ldr	x30, [x0, #240]
 	ldp	x28, x29, [x0, #224]
 	ldp	x26, x27, [x0, #208]
@@ -81,22 +81,22 @@ tantalum_enter:
 	ldp	x22, x23, [x0, #176]
 	ldp	x20, x21, [x0, #160]
 	ldp	x18, x19, [x0, #144]
-	ldp	x16, x17, [x0, #128]
-	ldp	x14, x15, [x0, #112]
-	ldp	x12, x13, [x0, #96]
-	ldp	x10, x11, [x0, #80]
-	ldp	x8, x9, [x0, #64]
-	ldp	x6, x7, [x0, #48]
-	ldp	x4, x5, [x0, #32]
-	ldp	x2, x3, [x0, #16]
-	ldp	x0, x1, [x0]
+	ldp	x16, x17, [x1, #128]
+	ldp	x14, x15, [x1, #112]
+	ldp	x12, x13, [x1, #96]
+	ldp	x10, x11, [x1, #80]
+	ldp	x8, x9, [x1, #64]
+	ldp	x6, x7, [x1, #48]
+	ldp	x4, x5, [x1, #32]
+	ldp	x2, x3, [x1, #16]
+	ldp	x0, x1, [x1]
 	eret
 	// Nothing behind an ERET is executed, nor shall it be speculated.
 	dsb	nsh
 	isb
 
 leave_context:
-	ldr	x0, [sp, #32]
+	ldr	x0, [sp, #40]
 	stp	x2, x3, [x0, #16]
 	stp	x4, x5, [x0, #32]
 	stp	x6, x7, [x0, #48]
@@ -105,6 +105,9 @@ leave_context:
 	stp	x12, x13, [x0, #96]
 	stp	x14, x15, [x0, #112]
 	stp	x16, x17, [x0, #128]
+	ldp	x2, x3, [sp], #16
+	stp	x2, x3, [x0]
+	ldr	x0, [sp, #16]
 	stp	x18, x19, [x0, #144]
 	stp	x20, x21, [x0, #160]
 	stp	x22, x23, [x0, #176]
@@ -112,8 +115,6 @@ leave_context:
 	stp	x26, x27, [x0, #208]
 	stp	x28, x29, [x0, #224]
 	str	x30, [x0, #240]
-	ldp	x2, x3, [sp], #16
-	stp	x2, x3, [x0]
 	mrs	x2, elr_el2
 	mrs	x3, spsr_el2
 	stp	x2, x3, [x0, #{PC}]
@@ -152,11 +153,15 @@ leave_context:
 	\do	128, tpidrro_el0, cntkctl_el1
 	\do	144, elr_el1, spsr_el1
 	\do	160, sp_el0, sp_el1
-	\do	176, s3_0_c2_c1_0, s3_0_c2_c1_1		// APIAKeyLo_EL1, APIAKeyHi_EL1
-	\do	192, s3_0_c2_c1_2, s3_0_c2_c1_3		// APIBKey
-	\do	208, s3_0_c2_c2_0, s3_0_c2_c2_1		// APDAKey
-	\do	224, s3_0_c2_c2_2, s3_0_c2_c2_3		// APDBKey
-	\do	240, s3_0_c2_c3_0, s3_0_c2_c3_1		// APGAKey
+.endm
+
+// The keys of pointer authentication, in the order of `Keys`.
+.macro each_key do
+	\do	0, s3_0_c2_c1_0, s3_0_c2_c1_1		// APIAKeyLo_EL1, APIAKeyHi_EL1
+	\do	16, s3_0_c2_c1_2, s3_0_c2_c1_3		// APIBKey
+	\do	32, s3_0_c2_c2_0, s3_0_c2_c2_1		// APDAKey
+	\do	48, s3_0_c2_c2_2, s3_0_c2_c2_3		// APDBKey
+	\do	64, s3_0_c2_c3_0, s3_0_c2_c3_1		// APGAKey
 .endm
 
 .balign 16
@@ -164,15 +169,27 @@ leave_context:
 tantalum_save_system:
 	each_pair save_pair
 	mrs	x1, csselr_el1
-	str	x1, [x0, #256]
+	str	x1, [x0, #176]
 	ret
 
 .balign 16
 .global tantalum_load_system
 tantalum_load_system:
 	each_pair load_pair
-	ldr	x1, [x0, #256]
+	ldr	x1, [x0, #176]
 	msr	csselr_el1, x1
+	ret
+
+.balign 16
+.global tantalum_save_keys
+tantalum_save_keys:
+	each_key save_pair
+	ret
+
+.balign 16
+.global tantalum_load_keys
+tantalum_load_keys:
+	each_key load_pair
 	ret
 
 // The only instructions of the image that touch the floating-point and SIMD registers.

@@ -31,12 +31,17 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// Runs the execution context until it comes back, and returns why it did.
-    pub(crate) fn tantalum_enter(registers: *mut Registers) -> u64;
+    /// Runs the execution context until it comes back, and returns why it did. Its x0 to x17 are those in `call`, before
+    /// and after.
+    pub(crate) fn tantalum_enter(registers: *mut Registers, call: *mut CallRegisters) -> u64;
     /// Stores the system registers of EL1 and EL0.
     pub(crate) fn tantalum_save_system(to: *mut SystemRegisters);
     /// Loads the system registers of EL1 and EL0.
     pub(crate) fn tantalum_load_system(from: *const SystemRegisters);
+    /// Stores the keys of pointer authentication.
+    pub(crate) fn tantalum_save_keys(to: *mut Keys);
+    /// Loads the keys of pointer authentication.
+    pub(crate) fn tantalum_load_keys(from: *const Keys);
     /// Stores the floating-point and SIMD registers, which must not trap.
     pub(crate) fn tantalum_save_fp(to: *mut FpRegisters);
     /// Loads the floating-point and SIMD registers, which must not trap.
@@ -53,6 +58,9 @@ const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
 const PSTATE_OF_ONE_INSTRUCTION: u64 = 1 << 21 | 3 << 10;
 
 /// Holds the registers that change with every entry. The assembly knows the layout.
+///
+/// x0 to x17 are here only while the execution context does not run and is not behind a call of its own: that is where
+/// it goes on with an answer.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Registers {
@@ -67,12 +75,21 @@ pub(crate) struct Registers {
 #[repr(C)]
 pub(crate) struct SystemRegisters {
     sctlr: u64,
-    others: [u64; 31],
+    others: [u64; 21],
     csselr: u64,
 }
 
+/// Holds the keys of pointer authentication.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Keys([u64; 10]);
+
+impl Keys {
+    pub(crate) const ZERO: Self = Self([0; 10]);
+}
+
 impl SystemRegisters {
-    pub(crate) const RESET: Self = Self { sctlr: SCTLR_EL1_RESET, others: [0; 31], csselr: 0 };
+    pub(crate) const RESET: Self = Self { sctlr: SCTLR_EL1_RESET, others: [0; 21], csselr: 0 };
 }
 
 /// Holds q0 to q31, FPCR and FPSR.
@@ -90,7 +107,7 @@ impl FpRegisters {
 
 const _: () = {
     assert!(offset_of!(Registers, pc) == 256);
-    assert!(size_of::<SystemRegisters>() == 264);
+    assert!(size_of::<SystemRegisters>() == 184);
     assert!(offset_of!(FpRegisters, fpcr) == 512);
 };
 
@@ -98,6 +115,9 @@ const _: () = {
 pub(crate) struct Context {
     pub(crate) registers: Registers,
     pub(crate) system: SystemRegisters,
+    pub(crate) keys: Keys,
+    /// The processing element that has had the keys last, unless they have changed since.
+    pub(crate) keys_on: Option<CpuIndex>,
     pub(crate) fp: FpRegisters,
     /// What MPIDR_EL1 reads as.
     pub(crate) mpidr: u64,
@@ -107,7 +127,9 @@ impl Context {
     const ZERO: Self = Self {
         registers: Registers { x: [0; 31], reserved: 0, pc: 0, pstate: 0 },
         // All zero, so that the pool needs no place in the image. An execution context starts before it runs.
-        system: SystemRegisters { sctlr: 0, others: [0; 31], csselr: 0 },
+        system: SystemRegisters { sctlr: 0, others: [0; 21], csselr: 0 },
+        keys: Keys::ZERO,
+        keys_on: None,
         fp: FpRegisters::RESET,
         mpidr: 0,
     };
@@ -121,21 +143,21 @@ impl Context {
         self.registers.pc = start.entry_point.raw();
         self.registers.pstate = PSTATE_START;
         self.system = SystemRegisters::RESET;
+        self.keys = Keys::ZERO;
+        self.keys_on = None;
         self.fp = FpRegisters::RESET;
         self.mpidr = start.mpidr | 1 << 31;
     }
 
-    /// Puts the answer to a call into x0 to x17.
-    #[inline(always)]
-    pub(crate) fn answer(&mut self, answer: &CallRegisters) {
-        let (registers, _) = self.registers.x.split_at_mut(answer.0.len());
-        registers.copy_from_slice(&answer.0);
+    /// Keeps x0 to x17 of the execution context, which did not end its turn with a call.
+    pub(crate) fn keep(&mut self, first: &CallRegisters) {
+        let (registers, _) = self.registers.x.split_at_mut(first.0.len());
+        registers.copy_from_slice(&first.0);
     }
 
-    /// Returns x0 to x17.
-    #[inline(always)]
-    pub(crate) fn call(&self) -> CallRegisters {
-        // The closure is never called: there are more registers than that.
+    /// Returns x0 to x17 as they were kept.
+    pub(crate) fn kept(&self) -> CallRegisters {
+        // The other value is never used: there are more registers than that.
         CallRegisters(self.registers.x.first_chunk().copied().unwrap_or([0; 18]))
     }
 

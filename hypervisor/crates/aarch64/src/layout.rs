@@ -12,7 +12,7 @@ use core::ops::Range;
 use tantalum_types::{MAX_CPUS, PAGE_SIZE};
 
 /// Counts the bytes of a stack. A multiple of a page, because the page below it is its guard.
-pub(crate) const STACK_SIZE: usize = 0x4000;
+pub(crate) const STACK_SIZE: usize = 0x3000;
 
 /// Counts the bytes from one stack to the next: a stack and the guard page below it.
 pub(crate) const STACK_STRIDE: usize = STACK_SIZE + GUARD_SIZE;

@@ -10,13 +10,11 @@ use aarch64_cpu::registers::{
 };
 
 use tantalum_hal::{
-    Action, Entry, Event, ForeignInterrupts, InterruptLine, Stage2Roots, TimerAccess, Trap, TrapKind,
-    VirtualInterrupts,
+    Arrival, InterruptLine, Stage2Roots, TimerAccess, Trap, TrapKind, Turn, VirtualInterrupts, Way,
 };
-use tantalum_types::{AddressSpace, CpuIndex, Ipa, VcpuId};
+use tantalum_types::{AddressSpace, CallRegisters, CpuIndex, Ipa, VcpuId};
 
 use crate::context::{self, Context, FpRegisters, Slot, SystemRegisters, exit};
-use crate::fault::halt;
 use crate::gic::{self, PriorityMask};
 use crate::sysreg;
 use crate::trapped::{Instruction, Use};
@@ -79,10 +77,8 @@ mod class {
     pub(super) const DATA_ABORT: u64 = 0x24;
 }
 
-/// Says why a context came back.
+/// Says why a context came back that has not called.
 enum Exit {
-    /// It has called.
-    Call,
     /// It can go on: what stopped it has been seen to.
     Retry,
     /// A physical interrupt was signalled.
@@ -112,6 +108,10 @@ impl core::error::Error for Unsupported {}
 /// normal world goes on they become its again. A call that runs no context pays nothing; the floating-point
 /// registers move only when a context uses them.
 ///
+/// The keys of pointer authentication EL3 does switch, where it lets the Secure world have them at all (TF-A's
+/// CTX_INCLUDE_PAUTH_REGS): so the normal world's are none of our business, and ours stay those of the context that ran
+/// last, however often the normal world runs in between.
+///
 /// A context is put away before the next one is taken: another processing element may wait for it, and nobody who
 /// waits holds anything.
 pub struct ProcessingElement {
@@ -120,6 +120,8 @@ pub struct ProcessingElement {
     normal_world_fp: FpRegisters,
     /// Whose system registers EL1 has; the normal world's if `None`. This slot, and no other, is held.
     loaded: Option<&'static Slot>,
+    /// Whose keys of pointer authentication the Secure world has here.
+    keys: Option<&'static Slot>,
     /// Whose floating-point registers are loaded.
     fp: FpOwner,
     /// Whether CPTR_EL2 is [`CPTR_TRAP_FP`].
@@ -192,6 +194,7 @@ impl ProcessingElement {
             normal_world_system: SystemRegisters::RESET,
             normal_world_fp: FpRegisters::RESET,
             loaded: None,
+            keys: None,
             fp: FpOwner::NormalWorld,
             fp_trapped: true,
             roots: None,
@@ -199,22 +202,13 @@ impl ProcessingElement {
         })
     }
 
-    /// Carries out an action and returns what the processing element came back with.
+    /// Lets the normal world go on, by a call of the SPMD with `registers`, which are then those of the next call.
     #[inline(always)]
-    pub fn perform(&mut self, action: &Action) -> Event {
-        match action {
-            Action::CallNormalWorld(call) => {
-                if self.loaded.is_some() {
-                    self.return_registers();
-                }
-                Event::NormalWorldCall(smc::call(call))
-            }
-            Action::Run { vcpu, entry, roots, foreign, signals } => {
-                self.signal(*signals);
-                self.run(*vcpu, entry, roots, *foreign)
-            }
-            Action::Halt => halt(),
+    pub fn call_normal_world(&mut self, registers: &mut CallRegisters) {
+        if self.loaded.is_some() {
+            self.return_registers();
         }
+        smc::call(registers);
     }
 
     /// Sets which virtual interrupts are signalled to the context that runs next.
@@ -249,7 +243,11 @@ impl ProcessingElement {
             return;
         };
         // SAFETY: the slot is held, and the registers are its context's.
-        unsafe { context::tantalum_save_system(&raw mut (*slot.context()).system) };
+        unsafe {
+            let context = slot.context();
+            context::tantalum_save_system(&raw mut (*context).system);
+            context::tantalum_save_keys(&raw mut (*context).keys);
+        }
         if self.fp == FpOwner::Context {
             self.trap_fp(false);
             // SAFETY: as above, and the registers do not trap.
@@ -260,10 +258,13 @@ impl ProcessingElement {
         unsafe { slot.release() };
     }
 
-    /// Runs an execution context until it calls, traps or is interrupted.
-    fn run(&mut self, vcpu: VcpuId, entry: &Entry, roots: &Stage2Roots, foreign: ForeignInterrupts) -> Event {
-        let Some(slot) = context::slot(vcpu) else { refuse(vcpu) };
-        let starts = matches!(entry, Entry::Start(_));
+    /// Gives an execution context its turn, until it calls, traps or is interrupted. `registers` are those of the answer
+    /// with which it goes on, if it does, and then those of its call, if it has called.
+    #[inline(always)]
+    pub fn run(&mut self, turn: &Turn, registers: &mut CallRegisters) -> Arrival {
+        self.signal(turn.signals);
+        let Some(slot) = context::slot(turn.vcpu) else { refuse(turn.vcpu) };
+        let starts = matches!(turn.way, Way::Start(_));
         let switches = !self.loaded.is_some_and(|loaded| ptr::eq(loaded, slot));
         if switches || starts {
             self.put_away();
@@ -273,8 +274,9 @@ impl ProcessingElement {
         // SAFETY: the slot is held by this processing element, and this is the only reference to its context
         // until the context is entered.
         let context = unsafe { &mut *slot.context() };
-        match entry {
-            Entry::Start(start) => {
+        match &turn.way {
+            Way::Answer => {}
+            Way::Start(start) => {
                 context.start(start);
                 // The context reads the page past the caches until it turns them on.
                 let page = start.boot_info & !0xfff;
@@ -283,54 +285,61 @@ impl ProcessingElement {
                     unsafe { cache::clean_and_invalidate(&(page..page.wrapping_add(0x1000))) };
                 }
                 cache::invalidate_instruction_caches();
+                *registers = context.kept();
             }
-            Entry::Answer(answer) => context.answer(answer),
-            Entry::Resume => {}
-            Entry::Register { to, value } => context.set_register(*to, *value),
+            Way::Resume => *registers = context.kept(),
+            Way::Register { to, value } => {
+                context.set_register(*to, *value);
+                *registers = context.kept();
+            }
         }
         if switches || starts {
             load_system_registers(context);
+            let has_keys =
+                context.keys_on == Some(self.index) && self.keys.is_some_and(|owner| ptr::eq(owner, slot));
+            if !has_keys {
+                // SAFETY: EL1 does not run; the keys are used when the context is entered.
+                unsafe { context::tantalum_load_keys(&raw const context.keys) };
+                self.keys = Some(slot);
+                context.keys_on = Some(self.index);
+            }
         }
-        self.translate_by(roots);
+        self.translate_by(&turn.roots);
         let fp_trapped = self.fp != FpOwner::Context;
         if fp_trapped != self.fp_trapped {
             self.trap_fp(fp_trapped);
         }
 
-        let mask = PriorityMask::new(foreign);
-        let exit = loop {
+        let mask = PriorityMask::new(turn.foreign);
+        let arrival = loop {
             // SAFETY: the context is this processing element's, its system registers are loaded, and stage 2 is
             // the partition's. Whatever runs reaches only the memory that stage 2 gives it.
-            let reason = unsafe { context::tantalum_enter(&raw mut context.registers) };
+            let reason = unsafe { context::tantalum_enter(&raw mut context.registers, registers) };
+            if has_called(reason, context) {
+                break Arrival::PartitionCall;
+            }
+            context.keep(registers);
             match self.judge(reason, context) {
-                Exit::Retry => {}
-                exit => break exit,
+                Exit::Retry => *registers = context.kept(),
+                Exit::Interrupt(line) => break Arrival::Interrupt(line),
+                Exit::Timer(access) => break Arrival::TimerAccess(access),
+                Exit::Trap(kind) => {
+                    let pc = context.registers.pc;
+                    break Arrival::PartitionTrap(Trap { kind, pc, syndrome: syndrome() });
+                }
             }
         };
         drop(mask);
-        match exit {
-            Exit::Call | Exit::Retry => Event::PartitionCall(context.call()),
-            Exit::Interrupt(line) => Event::Interrupt(line),
-            Exit::Timer(access) => Event::TimerAccess(access),
-            Exit::Trap(kind) => {
-                Event::PartitionTrap(Trap { kind, pc: context.registers.pc, syndrome: syndrome() })
-            }
-        }
+        arrival
     }
 
-    /// Says what it means that a context came back.
-    #[inline(always)]
+    /// Says what it means that a context came back that has not called.
+    #[inline(never)]
     fn judge(&mut self, reason: u64, context: &mut Context) -> Exit {
         match reason {
             exit::SYNCHRONOUS => {
                 let syndrome = syndrome();
                 match syndrome >> 26 & 0x3f {
-                    // An immediate other than zero is no call of the calling convention.
-                    class::SMC if syndrome & 0xffff == 0 => {
-                        context.skip_instruction();
-                        Exit::Call
-                    }
-                    class::HVC if syndrome & 0xffff == 0 => Exit::Call,
                     class::FP => {
                         self.own_fp_registers(context);
                         Exit::Retry
@@ -369,7 +378,7 @@ impl ProcessingElement {
     }
 
     /// Makes stage 2 that of a partition.
-    #[inline]
+    #[inline(always)]
     fn translate_by(&mut self, roots: &Stage2Roots) {
         if self.roots.as_ref() == Some(roots) {
             return;
@@ -381,6 +390,23 @@ impl ProcessingElement {
             VTTBR_EL2.set(u64::from(roots.vmid) << 48 | roots.non_secure.raw());
         }
         self.roots = Some(*roots);
+    }
+}
+
+/// Tells whether a context came back because it has called, and steps over its call then.
+#[inline(always)]
+fn has_called(reason: u64, context: &mut Context) -> bool {
+    if reason != exit::SYNCHRONOUS {
+        return false;
+    }
+    // An immediate other than zero is no call of the calling convention.
+    let syndrome = syndrome();
+    match syndrome >> 26 & 0x3f {
+        class::SMC if syndrome & 0xffff == 0 => {
+            context.skip_instruction();
+            true
+        }
+        class => class == class::HVC && syndrome & 0xffff == 0,
     }
 }
 

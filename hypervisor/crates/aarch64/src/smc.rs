@@ -1,7 +1,6 @@
 //! Calls to EL3.
 
 use core::arch::global_asm;
-use core::mem::MaybeUninit;
 
 use tantalum_types::CallRegisters;
 
@@ -11,7 +10,7 @@ global_asm!(
     ".section .text.smc, \"ax\"",
     ".balign 16",
     "tantalum_smc:",
-    "	stp	x30, x1, [sp, #-16]!",
+    "	stp	x30, x0, [sp, #-16]!",
     "	ldp	x16, x17, [x0, #128]",
     "	ldp	x14, x15, [x0, #112]",
     "	ldp	x12, x13, [x0, #96]",
@@ -37,18 +36,14 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    fn tantalum_smc(call: *const CallRegisters, answer: *mut CallRegisters);
+    fn tantalum_smc(registers: *mut CallRegisters);
 }
 
-/// Calls EL3 with x0 to x17 and returns them as it answers.
+/// Calls EL3 with x0 to x17, which are then as it answers.
 #[inline(always)]
-pub fn call(call: &CallRegisters) -> CallRegisters {
-    let mut answer = MaybeUninit::uninit();
-    // SAFETY: the function reads the eighteen registers of the call, writes those of the answer, and keeps to the
-    // procedure call standard. What EL3 does is part of the machine: it cannot reach memory that Rust reasons about
-    // other than by what the caller has agreed with it before.
-    unsafe {
-        tantalum_smc(call, answer.as_mut_ptr());
-        answer.assume_init()
-    }
+pub fn call(registers: &mut CallRegisters) {
+    // SAFETY: the function reads the eighteen registers of the call, writes those of the answer to the same place, and
+    // keeps to the procedure call standard. What EL3 does is part of the machine: it cannot reach memory that Rust
+    // reasons about other than by what the caller has agreed with it before.
+    unsafe { tantalum_smc(registers) };
 }

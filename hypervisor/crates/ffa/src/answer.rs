@@ -2,6 +2,7 @@
 
 use tantalum_types::CallRegisters;
 
+use crate::function as f;
 use crate::{Call, Status, Target, Version};
 
 /// Answers that the call succeeded and has no results.
@@ -11,7 +12,8 @@ pub fn success() -> CallRegisters {
 
 /// Answers that the call succeeded, with its results in w2 to w7.
 pub fn success32(results: [u32; 6]) -> CallRegisters {
-    Call::Success32 { target: Target::NONE, results }.encode()
+    let [w2, w3, w4, w5, w6, w7] = results.map(u64::from);
+    CallRegisters::from_first_eight([u64::from(f::SUCCESS_32), 0, w2, w3, w4, w5, w6, w7])
 }
 
 /// Answers that the call succeeded, with its results in x2 to x17.
@@ -58,6 +60,12 @@ mod tests {
     fn a_refused_version_is_minus_one_in_64_bits() {
         assert_eq!(version(None).0[0], u64::MAX);
         assert_eq!(version(Some(Version::V1_2)).0[0], 0x10002);
+    }
+
+    #[test]
+    fn success_is_the_call() {
+        let results = [1, u32::MAX, 3, 4, 5, 6];
+        assert_eq!(success32(results), Call::Success32 { target: Target::NONE, results }.encode());
     }
 
     #[test]

@@ -449,7 +449,6 @@ impl Call {
     /// Decodes what is not a direct message.
     fn decode_other(function: u32, regs: &CallRegisters) -> Result<Self, DecodeError> {
         let [_, x1, x2, x3, x4, x5, x6, x7] = regs.first_eight();
-        let [_, _, high @ ..] = regs.0;
         let width = f::width(function);
         Ok(match function {
             f::ERROR => Self::Error {
@@ -461,7 +460,6 @@ impl Call {
                 target: Target::from_raw(low(x1)),
                 results: [low(x2), low(x3), low(x4), low(x5), low(x6), low(x7)],
             },
-            f::SUCCESS_64 => Self::Success64 { target: Target::from_raw(low(x1)), results: high },
             f::INTERRUPT => Self::Interrupt { target: Target::from_raw(low(x1)), intid: low(x2) },
             f::VERSION => Self::Version { requested: low(x1) },
             f::FEATURES => Self::Features { id: low(x1), input: low(x2) },
@@ -491,17 +489,6 @@ impl Call {
                 let (tag, start_index) = halves(low(x3));
                 Self::PartitionInfoGetRegs { uuid: uuid_from_pair([x1, x2]), start_index, tag }
             }
-            f::DIRECT_REQ2 => {
-                let (sender, receiver) = endpoints(x1);
-                let [_, _, payload @ ..] = high;
-                Self::DirectRequest2 { sender, receiver, uuid: uuid_from_pair([x2, x3]), payload }
-            }
-            f::DIRECT_RESP2 => {
-                let (sender, receiver) = endpoints(x1);
-                let [_, _, payload @ ..] = high;
-                must(x2 == 0 && x3 == 0, "x2, x3: must be zero")?;
-                Self::DirectResponse2 { sender, receiver, payload }
-            }
             f::MSG_SEND2 => {
                 let (sender, reserved) = halves(low(x1));
                 must(reserved == 0, "w1: bits 15:0 must be zero")?;
@@ -520,17 +507,6 @@ impl Call {
             f::EL3_INTR_HANDLE => Self::El3InterruptHandle,
             f::SECONDARY_EP_REGISTER_32 | f::SECONDARY_EP_REGISTER_64 => {
                 Self::SecondaryEpRegister { width, entry: sized(width, x1) }
-            }
-            f::CONSOLE_LOG_32 | f::CONSOLE_LOG_64 => {
-                let (limit, _) = ConsoleText::limits(width);
-                let count = u8::try_from(low(x1)).map_err(|_| invalid("w1: too many characters"))?;
-                must(usize::from(count) <= limit, "w1: too many characters")?;
-                must(count > 0, "w1: no characters")?;
-                let mut words = high;
-                if width == Width::Bits32 {
-                    words = [x2, x3, x4, x5, x6, x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].map(|x| u64::from(low(x)));
-                }
-                Self::ConsoleLog(ConsoleText { width, count, words })
             }
             f::NOTIFICATION_BITMAP_CREATE => {
                 Self::NotificationBitmapCreate { endpoint: low_endpoint(x1)?, vcpu_count: low(x2) }
@@ -594,6 +570,39 @@ impl Call {
                     page_count: low(x2),
                     permissions: low(x3),
                 }
+            }
+            _ => return Self::decode_long(function, regs),
+        })
+    }
+
+    /// Decodes what uses the registers behind x7.
+    fn decode_long(function: u32, regs: &CallRegisters) -> Result<Self, DecodeError> {
+        let [_, x1, x2, x3, x4, x5, x6, x7] = regs.first_eight();
+        let [_, _, high @ ..] = regs.0;
+        Ok(match function {
+            f::SUCCESS_64 => Self::Success64 { target: Target::from_raw(low(x1)), results: high },
+            f::DIRECT_REQ2 => {
+                let (sender, receiver) = endpoints(x1);
+                let [_, _, payload @ ..] = high;
+                Self::DirectRequest2 { sender, receiver, uuid: uuid_from_pair([x2, x3]), payload }
+            }
+            f::DIRECT_RESP2 => {
+                let (sender, receiver) = endpoints(x1);
+                let [_, _, payload @ ..] = high;
+                must(x2 == 0 && x3 == 0, "x2, x3: must be zero")?;
+                Self::DirectResponse2 { sender, receiver, payload }
+            }
+            f::CONSOLE_LOG_32 | f::CONSOLE_LOG_64 => {
+                let width = f::width(function);
+                let (limit, _) = ConsoleText::limits(width);
+                let count = u8::try_from(low(x1)).map_err(|_| invalid("w1: too many characters"))?;
+                must(usize::from(count) <= limit, "w1: too many characters")?;
+                must(count > 0, "w1: no characters")?;
+                let mut words = high;
+                if width == Width::Bits32 {
+                    words = [x2, x3, x4, x5, x6, x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].map(|x| u64::from(low(x)));
+                }
+                Self::ConsoleLog(ConsoleText { width, count, words })
             }
             _ => return Err(DecodeError::UnknownFunction(function)),
         })

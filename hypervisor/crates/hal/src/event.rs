@@ -1,6 +1,10 @@
 //! What can happen to a processing element, and what can be done with it next.
+//!
+//! There are two forms of both. [`Event`] and [`Action`] are whole values, which a test, a simulation or a trace can keep
+//! and compare. [`Arrival`] and [`Turn`] say the same without the eighteen registers of a call, which stay where they
+//! are: that is what a machine goes by, since copying them is much of what a call costs.
 
-use tantalum_types::{CallRegisters, Ipa, Pa, VcpuId};
+use tantalum_types::{CallRegisters, Ipa, Pa, PartitionIndex, VcpuId, VcpuIndex};
 
 /// Names what a processing element came back with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +178,93 @@ pub struct VcpuStart {
     pub boot_info: u64,
     /// What MPIDR_EL1 shall read as, without its RES1 bit.
     pub mpidr: u64,
+}
+
+/// Names what a processing element came back with. The registers of a call are where they were to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// As [`Event::Started`].
+    Started,
+    /// As [`Event::NormalWorldCall`].
+    NormalWorldCall,
+    /// As [`Event::PartitionCall`].
+    PartitionCall,
+    /// As [`Event::PartitionTrap`].
+    PartitionTrap(Trap),
+    /// As [`Event::Interrupt`].
+    Interrupt(InterruptLine),
+    /// As [`Event::TimerAccess`].
+    TimerAccess(TimerAccess),
+}
+
+impl Arrival {
+    /// Returns the event; `registers` are those of the call if it is one.
+    pub const fn with(self, registers: &CallRegisters) -> Event {
+        match self {
+            Self::Started => Event::Started,
+            Self::NormalWorldCall => Event::NormalWorldCall(*registers),
+            Self::PartitionCall => Event::PartitionCall(*registers),
+            Self::PartitionTrap(trap) => Event::PartitionTrap(trap),
+            Self::Interrupt(line) => Event::Interrupt(line),
+            Self::TimerAccess(access) => Event::TimerAccess(access),
+        }
+    }
+}
+
+/// Describes a turn of an execution context. The registers of an answer are where they were to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The execution context.
+    pub vcpu: VcpuId,
+    /// How it goes on.
+    pub way: Way,
+    /// The address spaces it sees.
+    pub roots: Stage2Roots,
+    /// Whether interrupts of the normal world stop it.
+    pub foreign: ForeignInterrupts,
+    /// Which virtual interrupts are signalled to it.
+    pub signals: VirtualInterrupts,
+}
+
+/// Says how an execution context goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As [`Entry::Start`].
+    Start(VcpuStart),
+    /// As [`Entry::Answer`].
+    Answer,
+    /// As [`Entry::Resume`].
+    Resume,
+    /// As [`Entry::Register`].
+    Register {
+        /// The general-purpose register, x0 to x30, or 31 for none.
+        to: u8,
+        /// What it now holds.
+        value: u64,
+    },
+}
+
+impl Turn {
+    /// Stands where there was no turn yet.
+    pub const NONE: Self = Self {
+        vcpu: VcpuId { partition: PartitionIndex::FIRST, index: VcpuIndex::FIRST },
+        way: Way::Resume,
+        roots: Stage2Roots { secure: Pa::secure(0), non_secure: Pa::secure(0), vmid: 0 },
+        foreign: ForeignInterrupts::Masked,
+        signals: VirtualInterrupts::NONE,
+    };
+
+    /// Returns the action; `registers` are those of the answer if it is one.
+    pub const fn with(&self, registers: &CallRegisters) -> Action {
+        let entry = match self.way {
+            Way::Start(start) => Entry::Start(start),
+            Way::Answer => Entry::Answer(*registers),
+            Way::Resume => Entry::Resume,
+            Way::Register { to, value } => Entry::Register { to, value },
+        };
+        let Self { vcpu, way: _, roots, foreign, signals } = *self;
+        Action::Run { vcpu, entry, roots, foreign, signals }
+    }
 }
 
 /// Names the stage-2 translation of a partition: one root for each of the two IPA spaces, which share a VMID.

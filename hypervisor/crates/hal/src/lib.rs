@@ -13,8 +13,8 @@ mod platform;
 pub mod vm;
 
 pub use event::{
-    Action, Entry, Event, ForeignInterrupts, InterruptLine, RegisterAccess, Stage2Roots, TimerAccess,
-    TimerRegister, Trap, TrapKind, VcpuStart, VirtualInterrupts,
+    Action, Arrival, Entry, Event, ForeignInterrupts, InterruptLine, RegisterAccess, Stage2Roots,
+    TimerAccess, TimerRegister, Trap, TrapKind, Turn, VcpuStart, VirtualInterrupts, Way,
 };
 pub use platform::{
     AccessError, CodeMemory, InterruptSetting, PhysicalMemory, Platform, TableMemory, Tlb, Trigger, VmId,

@@ -14,7 +14,7 @@ const COMPATIBLE: &str = "arm,ffa-core-manifest-1.0";
 /// Holds the bits of MPIDR_EL1 that name a processing element: Aff3 in 39:32, Aff2 to Aff0 in 23:0.
 const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
 
-const VM_NAMES: [&str; MAX_PARTITIONS] = ["vm1", "vm2", "vm3", "vm4", "vm5", "vm6", "vm7", "vm8"];
+const VM_NAMES: [&str; 8] = ["vm1", "vm2", "vm3", "vm4", "vm5", "vm6", "vm7", "vm8"];
 
 const ROOT: Fields =
     Fields { properties: &["compatible", "#address-cells", "#size-cells"], nodes: &[], unserved: &[] };

@@ -50,6 +50,7 @@ impl<'b, 'a: 'b> Node<'b, 'a> {
     }
 
     /// Returns the name for an error.
+    #[inline(never)]
     pub(crate) fn label(&self) -> Name {
         name(self.name())
     }
@@ -103,21 +104,25 @@ impl<'b, 'a: 'b> Node<'b, 'a> {
         }
     }
 
+    #[inline(never)]
     fn twice(&self, field: &str) -> ManifestError {
         ManifestError::Twice { node: self.label(), field: name(field) }
     }
 
     /// Returns the error for a property `field` that should be `expected`.
+    #[inline(never)]
     pub(crate) fn bad(&self, field: &'static str, expected: &'static str) -> ManifestError {
         ManifestError::BadValue { node: self.label(), field, expected }
     }
 
     /// Returns the error for a property `field` that should be there.
+    #[inline(never)]
     pub(crate) fn missing(&self, field: &'static str) -> ManifestError {
         ManifestError::MissingField { node: self.label(), field }
     }
 
     /// Returns the error for a property `field` that with its size is no range.
+    #[inline(never)]
     pub(crate) fn bad_range(&self, field: &'static str, reason: RangeError) -> ManifestError {
         ManifestError::BadRange { node: self.label(), field, reason }
     }
@@ -140,6 +145,7 @@ impl<'b, 'a: 'b> Node<'b, 'a> {
         self.value(field)
     }
 
+    #[inline(never)]
     fn value(&self, field: &str) -> Option<&'a [u8]> {
         self.0.property(field).map(|property| property.value)
     }
@@ -160,6 +166,7 @@ impl<'b, 'a: 'b> Node<'b, 'a> {
     ///
     /// # Errors
     /// Says so if it has another size.
+    #[inline(never)]
     pub(crate) fn cell(&self, field: &'static str) -> Result<Option<u32>, ManifestError> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let value = value.try_into().map_err(|_| self.bad(field, "one 32-bit number"))?;

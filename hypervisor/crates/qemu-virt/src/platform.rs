@@ -154,7 +154,9 @@ impl<const TABLES: usize> Tlb for QemuVirt<TABLES> {
 
 impl<const TABLES: usize> Platform for QemuVirt<TABLES> {
     fn call_spmd(&self, call: &CallRegisters) -> CallRegisters {
-        smc::call(call)
+        let mut registers = *call;
+        smc::call(&mut registers);
+        registers
     }
 
     fn log(&self, bytes: &[u8]) {

@@ -11,13 +11,13 @@
 use core::fmt;
 
 use tantalum_ffa::{Status, answer};
-use tantalum_hal::{Action, Entry, Platform};
+use tantalum_hal::{Entry, Platform};
 use tantalum_types::{CallRegisters, CpuIndex, EndpointId, MAX_PARTITIONS, VcpuId};
 
 use crate::lifecycle::{Life, Outcome, Rest};
 use crate::partition::Partition;
 use crate::schedule::enter;
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 use crate::vcpu::{AfterInit, Origin, RunModel, State, Vcpu, Waiter};
 use crate::vm::KnownVms;
 
@@ -30,7 +30,7 @@ impl Spmc {
         running: VcpuId,
         why: fmt::Arguments<'_>,
         platform: &P,
-    ) -> Action {
+    ) -> Step {
         let Some(partition) = self.partition(running.partition) else {
             return self.to_normal_world(cpu, answer::error(Status::Aborted));
         };
@@ -46,7 +46,7 @@ impl Spmc {
 
     /// Ends `from`, which runs here and whose partition is being stopped: starts the partition again if this was the
     /// last of it and it may, and tells whoever waits.
-    pub(crate) fn end_turn<P: Platform>(&self, cpu: &mut Cpu, from: VcpuId, platform: &P) -> Action {
+    pub(crate) fn end_turn<P: Platform>(&self, cpu: &mut Cpu, from: VcpuId, platform: &P) -> Step {
         let waiter = self.with_vcpu(from, Vcpu::abort).flatten();
         // A processing element that goes off is no place to begin.
         if waiter != Some(Waiter::Power)
@@ -60,14 +60,21 @@ impl Spmc {
     }
 
     /// Ends `from`, which runs here and whose partition is being stopped, and tells whoever waits for it.
-    pub(crate) fn unwind(&self, cpu: &mut Cpu, from: VcpuId) -> Action {
+    pub(crate) fn unwind(&self, cpu: &mut Cpu, from: VcpuId) -> Step {
         let waiter = self.with_vcpu(from, Vcpu::abort).flatten();
+        self.note_end(cpu, from);
         self.tell_aborted(cpu, from, waiter)
+    }
+
+    /// Notes that `ended` has come to its end where the rest of its partition cannot be seen to: should it have been the
+    /// last one, that is done before this processing element goes on.
+    fn note_end(&self, cpu: &mut Cpu, ended: VcpuId) {
+        cpu.to_configure.insert(ended.partition);
     }
 
     /// Tells `waiter`, who waits for `from`, that it has ended, or whoever waits for him in turn if his partition is
     /// being stopped too.
-    fn tell_aborted(&self, cpu: &mut Cpu, from: VcpuId, waiter: Option<Waiter>) -> Action {
+    fn tell_aborted(&self, cpu: &mut Cpu, from: VcpuId, waiter: Option<Waiter>) -> Step {
         let (mut from, mut waiter) = (from, waiter);
         // Each turn ends one execution context of the chain, which has each partition once.
         for _ in 0..MAX_PARTITIONS {
@@ -85,9 +92,10 @@ impl Spmc {
             if let Some(partition) = self.partition(caller.partition)
                 && !partition.is_aborted()
             {
-                return enter(cpu, partition, caller, Entry::Answer(answer::error(Status::Aborted)));
+                return enter(cpu, partition, caller, &Entry::Answer(answer::error(Status::Aborted)));
             }
             waiter = self.with_vcpu(caller, Vcpu::abort).flatten();
+            self.note_end(cpu, caller);
             from = caller;
         }
         self.end_chain(cpu, answer::error(Status::Aborted))
@@ -95,7 +103,7 @@ impl Spmc {
 
     /// Does the rest once nothing of a partition that is being stopped runs or waits any more. Returns whether the
     /// partition is fresh now and this processing element is to start it.
-    fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
+    pub(crate) fn settle<P: Platform>(&self, cpu: &Cpu, partition: &Partition, platform: &P) -> bool {
         if partition.life.now() == Life::Incomplete {
             // Nobody takes from it again what it has: it is in no state to give.
             return self.has_all_its_memory(partition.index())
@@ -162,13 +170,7 @@ impl Spmc {
 
     /// Starts the first execution context of a fresh partition on this processing element, or returns `None` if
     /// somebody else does. `after` says who waits for it.
-    fn begin_anew(
-        &self,
-        cpu: &mut Cpu,
-        partition: &Partition,
-        id: VcpuId,
-        after: AfterInit,
-    ) -> Option<Action> {
+    fn begin_anew(&self, cpu: &mut Cpu, partition: &Partition, id: VcpuId, after: AfterInit) -> Option<Step> {
         if !partition.life.claim() {
             return None;
         }
@@ -180,7 +182,7 @@ impl Spmc {
     /// Starts the partition `id` again if it was stopped, may begin anew and has not for want of somebody who saw it
     /// end; the caller is from the normal world and gets ABORTED when it has.
     #[cold]
-    pub(crate) fn revive<P: Platform>(&self, cpu: &mut Cpu, id: EndpointId, platform: &P) -> Option<Action> {
+    pub(crate) fn revive<P: Platform>(&self, cpu: &mut Cpu, id: EndpointId, platform: &P) -> Option<Step> {
         let partition = self.partition_by_id(id)?;
         let vcpu = partition.vcpu_on(cpu.index())?;
         if !self.settle(cpu, partition, platform) {
@@ -202,7 +204,7 @@ impl Spmc {
         id: VcpuId,
         model: RunModel,
         registers: CallRegisters,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let partition = self.partition(id.partition).ok_or(Status::InvalidParameters)?;
         if cpu.booting {
             return Err(Status::Denied);

@@ -1,12 +1,12 @@
 //! Direct requests and responses (FF-A 1.2, chapter 7).
 
 use tantalum_ffa::{Call, DirectMessage, Status};
-use tantalum_hal::{Action, Entry, Platform};
+use tantalum_hal::{Entry, Platform};
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
 use crate::run_model::Cycle;
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 use crate::vcpu::{Origin, RunModel};
 
 impl Spmc {
@@ -20,7 +20,7 @@ impl Spmc {
         &self,
         cpu: &mut Cpu,
         message: &DirectMessage,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         // A hypervisor forwards requests of its virtual machines; who of them may ask is for it to say.
         if message.sender.is_secure() {
             return Err(Status::InvalidParameters);
@@ -43,7 +43,7 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         message: &DirectMessage,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let own = message.sender == caller.partition.id();
         if !own || message.receiver == message.sender || message.framework.is_some() {
             return Err(Status::InvalidParameters);
@@ -77,7 +77,7 @@ impl Spmc {
         caller: &Running<'_>,
         message: &DirectMessage,
         platform: &impl Platform,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         if message.sender != caller.partition.id() {
             return Err(Status::InvalidParameters);
         }
@@ -115,7 +115,7 @@ impl Spmc {
         callee: VcpuId,
         model: RunModel,
         message: &DirectMessage,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let partition = self.partition(callee.partition).ok_or(Status::InvalidParameters)?;
         let mut vcpu = partition.idle_vcpu(callee.index)?;
         let entered = vcpu.enter(model);

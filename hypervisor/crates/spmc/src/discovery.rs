@@ -6,6 +6,7 @@ use tantalum_manifest::MAX_UUIDS;
 use tantalum_types::{CallRegisters, MAX_PARTITIONS};
 
 use crate::common::Caller;
+use crate::partition::Partition;
 use crate::spmc::Spmc;
 
 impl Spmc {
@@ -61,7 +62,8 @@ impl Spmc {
         if version < Version::V1_2 {
             return Err(Status::NotSupported);
         }
-        let now = self.live_partitions().fold(0, |tag, partition| tag | 1 << partition.index().get());
+        let bit = |partition: &Partition| 1_u16.wrapping_shl(u32::from(partition.index().as_u16()));
+        let now = self.live_partitions().fold(0, |tag, partition| tag | bit(partition));
         if start_index == 0 && tag != 0 {
             return Err(Status::InvalidParameters);
         }
@@ -77,8 +79,9 @@ impl Spmc {
         let [summary, records @ ..] = &mut results;
         let mut current = start_index;
         let infos = self.infos(caller, uuid).skip(usize::from(start_index));
-        for ((record, info), index) in records.chunks_exact_mut(3).zip(infos).zip(start_index..) {
-            record.copy_from_slice(&info.encode_registers(version, uuid.is_nil()));
+        let (records, _) = records.as_chunks_mut::<3>();
+        for ((record, info), index) in records.iter_mut().zip(infos).zip(start_index..) {
+            *record = info.encode_registers(version, uuid.is_nil());
             current = index;
         }
         let size = u64::try_from(PartitionInfo::record_size(version)).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! What the SPMC keeps of every endpoint that calls it: its version and its mailbox.
 
-use spin::Mutex;
+use crate::sync::Mutex;
 use tantalum_ffa::Version;
 
 use crate::mailbox::Mailbox;

@@ -18,28 +18,27 @@
 //!
 //! It stays active until the partition deactivates it, or waits again after it has got it.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use heapless::Vec;
 use tantalum_ffa::{Call, Status, Target, answer};
 use tantalum_hal::{
-    Action, Entry, InterruptLine, InterruptSetting, Platform, RegisterAccess, TimerAccess, Trap, TrapKind,
-    Trigger,
+    Entry, InterruptLine, InterruptSetting, Platform, RegisterAccess, TimerAccess, Trap, TrapKind, Trigger,
 };
 use tantalum_manifest::{NsInterruptsAction, OtherSecureInterruptsAction};
-use tantalum_types::{CallRegisters, CpuIndex, MAX_CPUS, MAX_PARTITIONS, PartitionIndex, VcpuId, VcpuIndex};
+use tantalum_types::{CpuIndex, MAX_CPUS, MAX_PARTITIONS, PartitionIndex, VcpuId, VcpuIndex};
 
 use crate::partition::{Partition, Running};
 use crate::schedule::{enter, target_of};
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 use crate::vcpu::{RunModel, State, Vcpu};
 use crate::virtual_interrupts::{ContextInterrupts, TIMER};
 
 /// Says what goes on when the execution context that handles a secure interrupt waits again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Interrupted {
-    /// The normal world, by this call.
-    NormalWorld(CallRegisters),
+    /// The normal world, by the call that is prepared for it.
+    NormalWorld,
     /// An execution context, and how.
     Partition {
         /// Which one.
@@ -211,7 +210,7 @@ impl Spmc {
     }
 
     /// Handles an interrupt that stopped an execution context.
-    pub(crate) fn interrupt(&self, cpu: &mut Cpu, line: InterruptLine, platform: &impl Platform) -> Action {
+    pub(crate) fn interrupt(&self, cpu: &mut Cpu, line: InterruptLine, platform: &impl Platform) -> Step {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };
@@ -237,7 +236,7 @@ impl Spmc {
     /// 9.2). `None` if there is no such one, or if it has to wait: because one of those that would be stopped does not
     /// give way to others' interrupts, because it could not call FFA_RUN, or because the normal world does not
     /// schedule this chain.
-    fn interrupt_blocked(&self, cpu: &mut Cpu, running: VcpuId) -> Option<Action> {
+    fn interrupt_blocked(&self, cpu: &mut Cpu, running: VcpuId) -> Option<Step> {
         if cpu.booting || cpu.interrupted.is_some() {
             return None;
         }
@@ -262,14 +261,14 @@ impl Spmc {
     }
 
     /// Handles a secure interrupt that stopped the normal world, which then goes on.
-    pub(crate) fn interrupt_in_normal_world(&self, cpu: &mut Cpu, platform: &impl Platform) -> Action {
+    pub(crate) fn interrupt_in_normal_world(&self, cpu: &mut Cpu, platform: &impl Platform) -> Step {
         self.take_interrupts(cpu, platform);
         self.to_normal_world(cpu, Call::NormalWorldResume.encode())
     }
 
     /// Handles an interrupt of the normal world that stopped `running`: by what the most restrictive one of its call
     /// chain wants (FF-A 1.2, section 9.3).
-    fn foreign_interrupt(&self, cpu: &mut Cpu, running: VcpuId) -> Action {
+    fn foreign_interrupt(&self, cpu: &mut Cpu, running: VcpuId) -> Step {
         let action = self.interrupts_of(running).map(ContextInterrupts::action);
         match action {
             Some(NsInterruptsAction::Signaled) => self.preempt(cpu, running),
@@ -282,7 +281,7 @@ impl Spmc {
     /// normal world then wait until it has.
     ///
     /// Whoever it has asked itself, and they in turn, are preempted; it may let them go on by FFA_RUN later.
-    fn managed_exit(&self, cpu: &mut Cpu, running: VcpuId) -> Action {
+    fn managed_exit(&self, cpu: &mut Cpu, running: VcpuId) -> Step {
         let mut callee = None;
         let mut exiting = None;
         for id in self.chain_from(running) {
@@ -309,7 +308,7 @@ impl Spmc {
 
     /// Lets `running`, whose state says that it runs, go on with `entry`, but first whoever has to handle a secure
     /// interrupt, if the chain of `running` gives way to it.
-    pub(crate) fn interrupt_or_run(&self, cpu: &mut Cpu, running: VcpuId, entry: Entry) -> Action {
+    pub(crate) fn interrupt_or_run(&self, cpu: &mut Cpu, running: VcpuId, entry: Entry) -> Step {
         if !cpu.to_wake.is_empty()
             && !cpu.booting
             && cpu.interrupted.is_none()
@@ -332,7 +331,7 @@ impl Spmc {
 
     /// Runs the next execution context that waits and has a secure interrupt to handle, and lets `then` go on when it
     /// waits again; `None` if there is none.
-    pub(crate) fn run_for_interrupt(&self, cpu: &mut Cpu, then: Interrupted) -> Option<Action> {
+    pub(crate) fn run_for_interrupt(&self, cpu: &mut Cpu, then: Interrupted) -> Option<Step> {
         while let Some(index) = cpu.to_wake.take_first() {
             let Some(partition) = self.partition(index).filter(|partition| !partition.is_aborted()) else {
                 continue;
@@ -348,15 +347,15 @@ impl Spmc {
             interrupts.begin_turn(NsInterruptsAction::Queued);
             cpu.interrupted = Some(then);
             let registers = answer::interrupt(Target::NONE, intid);
-            return Some(enter(cpu, partition, id, Entry::Answer(registers)));
+            return Some(enter(cpu, partition, id, &Entry::Answer(registers)));
         }
         None
     }
 
     /// Lets go on what a secure interrupt has stopped, or whoever has to handle the next one.
-    pub(crate) fn after_interrupt(&self, cpu: &mut Cpu) -> Action {
+    pub(crate) fn after_interrupt(&self, cpu: &mut Cpu) -> Step {
         match cpu.interrupted.take() {
-            Some(Interrupted::NormalWorld(registers)) => self.to_normal_world(cpu, registers),
+            Some(Interrupted::NormalWorld) => self.go_to_normal_world(cpu),
             Some(Interrupted::Partition { id, entry }) => {
                 // Only this processing element changes the state of what it has interrupted.
                 let _ = self.with_vcpu(id, Vcpu::end_interrupt);
@@ -501,12 +500,7 @@ impl Spmc {
     }
 
     /// Carries out an access of the execution context that runs to its timer.
-    pub(crate) fn timer_access(
-        &self,
-        cpu: &mut Cpu,
-        access: TimerAccess,
-        platform: &impl Platform,
-    ) -> Action {
+    pub(crate) fn timer_access(&self, cpu: &mut Cpu, access: TimerAccess, platform: &impl Platform) -> Step {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };
@@ -557,8 +551,8 @@ impl Spmc {
         platform.set_timer(next);
     }
 
-    /// Carries out what was noted about the interrupt controller: the interrupts of partitions that have begun or been
-    /// stopped, and of those that go on without this processing element.
+    /// Carries out what was noted: the interrupts of partitions that have begun or been stopped, and of those that go on
+    /// without this processing element, are set up or silenced; what is left of those that were stopped is seen to.
     pub(crate) fn configure_interrupts(&self, cpu: &mut Cpu, platform: &impl Platform) {
         if cpu.leaving {
             cpu.leaving = false;
@@ -569,6 +563,8 @@ impl Spmc {
             let Some(partition) = self.partition(index) else { continue };
             if partition.is_aborted() {
                 self.silence(cpu, partition, platform);
+                // One that may begin anew now does so when it is next asked.
+                self.settle(cpu, partition, platform);
             } else {
                 self.set_up(cpu, partition, platform);
             }
@@ -674,7 +670,7 @@ impl Spmc {
     }
 
     /// Stops the partition that runs, since it did what it may not.
-    pub(crate) fn partition_trap<P: Platform>(&self, cpu: &mut Cpu, trap: &Trap, platform: &P) -> Action {
+    pub(crate) fn partition_trap<P: Platform>(&self, cpu: &mut Cpu, trap: &Trap, platform: &P) -> Step {
         let Some(running) = cpu.current else {
             return self.to_normal_world(cpu, answer::msg_wait());
         };

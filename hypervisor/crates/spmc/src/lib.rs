@@ -10,6 +10,7 @@
 //! | `common` | calls that every endpoint makes: discovery of the SPMC, buffers |
 //! | `features`, `discovery` | what FFA_FEATURES and FFA_PARTITION_INFO_GET answer |
 //! | `direct`, `service` | direct requests and responses, of the first form and of the second |
+//! | `straight` | the same between the normal world and a partition that waits, from the registers as they are |
 //! | `notify` | notifications, and the interrupts that announce them |
 //! | `indirect` | indirect messages, and the buffers that carry them |
 //! | `schedule` | starting, waiting, running, preempting and stopping execution contexts |
@@ -19,6 +20,7 @@
 //! | `virtual_interrupts`, `timer`, `paravirtual` | what of them an execution context sees, its timer, its calls about them |
 //! | `lifecycle`, `abort`, `pristine` | the life of a partition; stopping one, and starting it again from a copy |
 //! | `regions` | the memory and devices that a manifest asks for |
+//! | `sync` | locks and atomic words, or those of a test that runs threads in every order |
 //! | `partition`, `vcpu`, `shared_vcpu`, `endpoint`, `mailbox`, `vm`, `version`, `console` | the objects and their states |
 //!
 //! Locks: the mailbox of an endpoint, all notifications, an execution context, and the setting of an interrupt.
@@ -33,6 +35,9 @@
 
 #[cfg(test)]
 extern crate std;
+
+#[cfg(all(test, shuttle))]
+mod interleavings;
 
 mod abort;
 mod common;
@@ -59,6 +64,8 @@ mod service;
 mod share;
 mod shared_vcpu;
 mod spmc;
+mod straight;
+mod sync;
 mod timer;
 mod vcpu;
 mod version;
@@ -66,5 +73,5 @@ mod virtual_interrupts;
 mod vm;
 
 pub use partition::TABLE_PAGES;
-pub use spmc::{Cpu, Spmc};
+pub use spmc::{Cpu, Spmc, Step};
 pub use version::SPMC_VERSION;

@@ -8,7 +8,7 @@
 //! The state is one atomic byte that every processing element reads, and every change is one of the transitions
 //! below, made by exactly one of them.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 use tantalum_manifest::AbortAction;
 

@@ -1,29 +1,25 @@
 //! Which calls the normal world may make (the Non-secure physical FF-A instance).
 
 use tantalum_ffa::{Call, Status, answer};
-use tantalum_hal::{Action, Platform};
+use tantalum_hal::Platform;
 use tantalum_types::{CallRegisters, EndpointId};
 
 use crate::common::{Caller, check_extra};
 use crate::service::ServiceRequest;
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 
 impl Spmc {
     /// Handles a call that the SPMD has forwarded or made.
-    pub(crate) fn normal_world_call<P: Platform>(
-        &self,
-        cpu: &mut Cpu,
-        registers: &CallRegisters,
-        platform: &P,
-    ) -> Action {
-        let result = match &Call::decode(registers) {
-            Ok(call) => self.serve_normal_world(cpu, call, registers, platform),
+    #[inline(never)]
+    pub(crate) fn normal_world_call<P: Platform>(&self, cpu: &mut Cpu, platform: &P) -> Step {
+        let result = match &Call::decode(&cpu.normal_world) {
+            Ok(call) => self.serve_normal_world(cpu, call, platform),
             Err(error) => Err(error.status()),
         };
         match result {
             Ok(action) => action,
             Err(Status::Aborted) => self
-                .receiver_of(registers)
+                .receiver_of(&cpu.normal_world)
                 .and_then(|receiver| self.revive(cpu, receiver, platform))
                 .unwrap_or_else(|| self.to_normal_world(cpu, answer::error(Status::Aborted))),
             Err(status) => self.to_normal_world(cpu, answer::error(status)),
@@ -34,9 +30,8 @@ impl Spmc {
         &self,
         cpu: &mut Cpu,
         call: &Call,
-        registers: &CallRegisters,
         platform: &P,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         match call {
             // Neither the SPMD's messages nor an interrupt is a call of the normal world's, so neither ends
             // its version negotiation.
@@ -54,16 +49,16 @@ impl Spmc {
                 self.service_request_from_normal_world(cpu, &request)
             }
             Call::Run { target } => {
-                check_extra(self.normal_world.negotiation.version(), registers)?;
+                check_extra(self.normal_world.negotiation.version(), &cpu.normal_world)?;
                 self.run_call(cpu, *target, platform)
             }
             Call::PartitionInfoGetRegs { uuid, start_index, tag } => self
                 .partition_info_get_regs(&Caller::NormalWorld(&self.normal_world), uuid, *start_index, *tag)
-                .map(|registers| self.to_normal_world_whole(cpu, registers)),
+                .map(|registers| self.to_normal_world_whole(cpu, &registers)),
             _ => {
                 let caller = Caller::NormalWorld(&self.normal_world);
-                self.message_call(cpu, &caller, call, platform)
-                    .or_else(|| self.common_call(&caller, call, platform))
+                self.common_call(&caller, call, platform)
+                    .or_else(|| self.message_call(cpu, &caller, call, platform))
                     .unwrap_or(Err(Status::NotSupported))
                     .map(|registers| self.to_normal_world(cpu, registers))
             }

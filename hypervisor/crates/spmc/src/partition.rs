@@ -1,11 +1,11 @@
 //! A Secure Partition: what its manifest says, its execution contexts and its address spaces.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use core::error::Error;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sync::Mutex;
 use heapless::Vec;
-use spin::Mutex;
 use tantalum_ffa::boot_info::BootInfo;
 use tantalum_ffa::{PartitionInfo, PartitionProperties, Status, Version};
 use tantalum_hal::{
@@ -17,8 +17,8 @@ use tantalum_manifest::{
 };
 use tantalum_stage2::{Access, Attributes, Execute, Mapping, Stage2, Stage2Error, TablePool};
 use tantalum_types::{
-    Address, AddressSpace, CpuIndex, EndpointId, Ipa, MAX_VCPUS, PAGE_SIZE, Pa, PageRange, PartitionIndex,
-    Uuid, VcpuId, VcpuIndex,
+    Address, AddressSpace, CpuIndex, EndpointId, Ipa, MAX_PARTITIONS, MAX_VCPUS, PAGE_SIZE, Pa, PageRange,
+    PartitionIndex, Uuid, VcpuId, VcpuIndex,
 };
 
 use crate::endpoint::Endpoint;
@@ -32,17 +32,20 @@ use crate::virtual_interrupts::{
 };
 use crate::vm::KnownVms;
 
-/// Counts the table pages for all partitions together.
+/// Counts the table pages of each partition.
 ///
-/// Each partition named in the SPMC's manifest may have its share of them: sixteen of eight partitions, forty-two of
-/// three. Four go to its two roots and to a memory of up to 2 MiB; with the others it can borrow memory that lies
-/// scattered over as many pieces of 2 MiB, less one for each GiB. That is more than a driver's buffers take. It is not
-/// enough for pages spread over all the normal world's memory, which would take a table for each page: then the
-/// borrower is told that there is no memory.
+/// Four go to its two roots and to a memory of up to 2 MiB; with the others it can borrow memory that lies scattered over
+/// as many pieces of 2 MiB, less one for each GiB. That is more than a driver's buffers take. It is not enough for pages
+/// spread over all the normal world's memory, which would take a table for each page: then the borrower is told that
+/// there is no memory.
 ///
-/// They are half of the SPMC's memory. What eight regions of memory and one of a device, each in a piece of 2 MiB of its
-/// own, take for each of eight partitions is fifteen, so fewer would turn manifests down that this accepts.
-pub const TABLE_PAGES: usize = 128;
+/// What eight regions of memory and one of a device take, each in a piece of 2 MiB of its own, is fifteen, so fewer would
+/// turn manifests down that this accepts.
+const PAGES_EACH: usize = 16;
+
+/// Counts the table pages for all partitions together, of which each that is named in the SPMC's manifest may have its
+/// share. They are the largest part of the SPMC's memory.
+pub const TABLE_PAGES: usize = PAGES_EACH * MAX_PARTITIONS;
 
 /// Is a Secure Partition.
 #[derive(Debug)]
@@ -281,8 +284,8 @@ impl Partition {
     }
 
     /// Returns the roots of the partition's address spaces.
-    pub(crate) fn roots(&self) -> Stage2Roots {
-        self.roots
+    pub(crate) fn roots(&self) -> &Stage2Roots {
+        &self.roots
     }
 
     /// Tells whether the partition has one execution context for each processing element, which stay there.

@@ -1,38 +1,35 @@
 //! Which calls a partition may make (the Secure virtual FF-A instance).
 
 use tantalum_ffa::{Call, ConsoleText, DecodeError, Status, Version, answer, function};
-use tantalum_hal::{Action, Entry, Platform};
+use tantalum_hal::{Entry, Platform};
 use tantalum_types::CallRegisters;
 
 use crate::common::{Caller, check_extra};
 use crate::partition::Running;
 use crate::run_model::Cycle;
 use crate::service::{ServiceRequest, ServiceResponse};
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 
 impl Spmc {
     /// Handles a call of the execution context that runs.
-    pub(crate) fn partition_call<P: Platform>(
-        &self,
-        cpu: &mut Cpu,
-        registers: &CallRegisters,
-        platform: &P,
-    ) -> Action {
+    #[inline(never)]
+    pub(crate) fn partition_call<P: Platform>(&self, cpu: &mut Cpu, platform: &P) -> Step {
         let running =
             cpu.current.and_then(|id| Some(Running { partition: self.partition(id.partition)?, id }));
         let Some(running) = running else {
             // Nothing runs that could have called.
             return self.to_normal_world(cpu, answer::error(Status::Denied));
         };
-        let result = match &Call::decode(registers) {
-            Ok(call) => self.serve_partition(cpu, &running, call, registers, platform),
+        let [function, ..] = cpu.partition.0;
+        let result = match &Call::decode(&cpu.partition) {
+            Ok(call) => self.serve_partition(cpu, &running, call, platform),
             Err(DecodeError::UnknownFunction(function)) => {
-                match self.paravirtual_call(cpu, &running, *function, registers, platform) {
+                let mut registers = cpu.partition;
+                match self.paravirtual_call(cpu, &running, *function, &registers, platform) {
                     Some(result) => {
-                        let mut answer = *registers;
-                        let [x0, ..] = &mut answer.0;
+                        let [x0, ..] = &mut registers.0;
                         *x0 = result;
-                        Ok(self.run(cpu, running.id, Entry::Answer(answer)))
+                        Ok(self.run(cpu, running.id, Entry::Answer(registers)))
                     }
                     None => Err(Status::NotSupported),
                 }
@@ -41,10 +38,7 @@ impl Spmc {
         };
         match result {
             Ok(action) => action,
-            Err(status) => {
-                let [function, ..] = registers.0;
-                self.run(cpu, running.id, Entry::Answer(refusal(function, status)))
-            }
+            Err(status) => self.run(cpu, running.id, Entry::Answer(refusal(function, status))),
         }
     }
 
@@ -53,9 +47,8 @@ impl Spmc {
         cpu: &mut Cpu,
         running: &Running<'_>,
         call: &Call,
-        registers: &CallRegisters,
         platform: &P,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let negotiation = &running.partition.endpoint.negotiation;
         if let Call::Version { requested } = call {
             let version = answer::version(negotiation.request(*requested).ok());
@@ -66,7 +59,7 @@ impl Spmc {
             Call::DirectResponse(message) => return self.response(cpu, running, message, platform),
             Call::DirectRequest(message) => return self.request_from_partition(cpu, running, message),
             Call::Run { target } => {
-                check_extra(negotiation.version(), registers)?;
+                check_extra(negotiation.version(), &cpu.partition)?;
                 return self.run_by_partition(cpu, running, *target, platform);
             }
             Call::Yield { timeout, .. } => return self.yield_call(cpu, running, *timeout),
@@ -80,7 +73,7 @@ impl Spmc {
                 return self.service_response(cpu, running, &response, platform);
             }
             Call::MsgWait { retain_rx } => {
-                check_extra(negotiation.version(), registers)?;
+                check_extra(negotiation.version(), &cpu.partition)?;
                 if *retain_rx && negotiation.version() < Version::V1_2 {
                     // The flag is reserved before.
                     return Err(Status::InvalidParameters);
@@ -94,8 +87,8 @@ impl Spmc {
             Call::SecondaryEpRegister { entry, .. } => secondary_ep_register(running, *entry),
             _ => {
                 let caller = Caller::Partition(running.partition);
-                self.message_call(cpu, &caller, call, platform)
-                    .or_else(|| self.common_call(&caller, call, platform))
+                self.common_call(&caller, call, platform)
+                    .or_else(|| self.message_call(cpu, &caller, call, platform))
                     .unwrap_or(Err(Status::NotSupported))
             }
         }?;
@@ -112,7 +105,7 @@ impl Spmc {
         running: &Running<'_>,
         status: Status,
         platform: &P,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let initialises = running.vcpu()?.may(Cycle::Initialise).is_ok();
         if !initialises || status != Status::Aborted {
             return Err(Status::NotSupported);

@@ -2,12 +2,12 @@
 //! of them.
 
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Width};
-use tantalum_hal::{Action, Entry, Platform};
+use tantalum_hal::{Entry, Platform};
 use tantalum_types::{CpuIndex, EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
 use crate::run_model::Cycle;
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 use crate::vcpu::{RunModel, Vcpu};
 
 /// Names the PSCI function CPU_OFF (PSCI 1.1, section 5.1).
@@ -24,7 +24,7 @@ impl Spmc {
     ///
     /// # Errors
     /// INVALID_PARAMETERS if it is no framework message that asks for something.
-    pub(crate) fn spmd_message(&self, cpu: &mut Cpu, message: &DirectMessage) -> Result<Action, Status> {
+    pub(crate) fn spmd_message(&self, cpu: &mut Cpu, message: &DirectMessage) -> Result<Step, Status> {
         let [first, ..] = message.payload;
         let (kind, result) = match message.framework {
             Some(FrameworkMessage::VersionRequest) => {
@@ -63,7 +63,7 @@ impl Spmc {
     /// puts the execution contexts here off and lets the SPMD go on.
     ///
     /// The answer is always success: EL3 takes anything else for the end of the machine.
-    pub(crate) fn go_off(&self, cpu: &mut Cpu) -> Action {
+    pub(crate) fn go_off(&self, cpu: &mut Cpu) -> Step {
         while let Some(partition) = cpu.going_off.and_then(|position| self.in_boot_order(position)) {
             cpu.going_off = cpu.going_off.and_then(|position| position.checked_add(1));
             if partition.is_aborted() || !partition.manifest().cpu_off_message {
@@ -108,7 +108,7 @@ impl Spmc {
         caller: &Running<'_>,
         message: &DirectMessage,
         platform: &impl Platform,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         match message.framework {
             Some(FrameworkMessage::VmCreatedResponse | FrameworkMessage::VmDestroyedResponse) => {
                 return self.vm_response(cpu, caller, message, platform);

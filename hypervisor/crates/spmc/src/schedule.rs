@@ -8,7 +8,7 @@
 //! partition.
 
 use tantalum_ffa::{Call, Status, Target, answer};
-use tantalum_hal::{Action, Entry, ForeignInterrupts, Platform, VirtualInterrupts};
+use tantalum_hal::{Entry, ForeignInterrupts, Platform, Stage2Roots, VirtualInterrupts, Way};
 use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::{CallRegisters, CpuIndex, MAX_PARTITIONS, PartitionIndex, VcpuId};
 
@@ -16,14 +16,14 @@ use crate::interrupt::Interrupted;
 use crate::lifecycle::Life;
 use crate::partition::{Partition, Running};
 use crate::run_model::Cycle;
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 use crate::vcpu::{AfterInit, Origin, Resumption, RunModel, State, Vcpu, Waiter};
 use crate::virtual_interrupts::{ContextInterrupts, more_restrictive};
 
 impl Spmc {
     /// Lets every partition that has an execution context for this processing element initialise it, one
     /// after the other, and then gives the processing element back to the SPMD.
-    pub(crate) fn start_cpu(&self, cpu: &mut Cpu) -> Action {
+    pub(crate) fn start_cpu(&self, cpu: &mut Cpu) -> Step {
         cpu.current = None;
         cpu.booted = 0;
         cpu.booting = true;
@@ -40,7 +40,7 @@ impl Spmc {
 
     /// Starts the next execution context of the boot order that has not been started on this processing
     /// element, or ends the boot.
-    pub(crate) fn boot_next(&self, cpu: &mut Cpu) -> Action {
+    pub(crate) fn boot_next(&self, cpu: &mut Cpu) -> Step {
         while let Some(partition) = self.in_boot_order(cpu.booted) {
             cpu.booted = cpu.booted.saturating_add(1);
             let Some(id) = boot_vcpu(partition, cpu.index()) else { continue };
@@ -65,7 +65,7 @@ impl Spmc {
 
     /// Gives the processing element to `id`, an execution context of `partition` that begins to initialise itself;
     /// `first` says whether it is the first of the partition's life.
-    pub(crate) fn begin(&self, cpu: &mut Cpu, partition: &Partition, id: VcpuId, first: bool) -> Action {
+    pub(crate) fn begin(&self, cpu: &mut Cpu, partition: &Partition, id: VcpuId, first: bool) -> Step {
         partition.reset_interrupts(id.index);
         cpu.to_configure.insert(id.partition);
         // It cannot finish early before it has begun.
@@ -81,14 +81,14 @@ impl Spmc {
         if let Some(interrupts) = partition.interrupts(id.index) {
             interrupts.begin_turn(more_restrictive(chain, own));
         }
-        enter(cpu, partition, id, Entry::Start(partition.start_of(id.index, first)))
+        give_turn(cpu, partition, id, Way::Start(partition.start_of(id.index, first)))
     }
 
     /// Runs `id`, whose state says that it runs, unless its partition has been stopped in the meantime by what
     /// another of its execution contexts did.
-    pub(crate) fn run(&self, cpu: &mut Cpu, id: VcpuId, entry: Entry) -> Action {
+    pub(crate) fn run(&self, cpu: &mut Cpu, id: VcpuId, entry: Entry) -> Step {
         match self.partition(id.partition) {
-            Some(partition) if !partition.is_aborted() => enter(cpu, partition, id, entry),
+            Some(partition) if !partition.is_aborted() => enter(cpu, partition, id, &entry),
             _ => self.unwind(cpu, id),
         }
     }
@@ -97,28 +97,32 @@ impl Spmc {
     ///
     /// Its x8 to x17 come back as they were: no answer that comes this way uses them, and the SMC Calling Convention
     /// (1.1, section 2.6) lets a caller rely on what the answer does not use. The SPMD leaves that to the SPMC.
-    pub(crate) fn to_normal_world(&self, cpu: &mut Cpu, mut registers: CallRegisters) -> Action {
-        for (register, kept) in registers.0.iter_mut().skip(8).zip(&cpu.normal_world_extra) {
-            *register = *kept;
-        }
-        self.to_normal_world_whole(cpu, registers)
+    pub(crate) fn to_normal_world(&self, cpu: &mut Cpu, registers: CallRegisters) -> Step {
+        cpu.normal_world.set_first_eight(registers.first_eight());
+        self.go_to_normal_world(cpu)
     }
 
-    /// Gives the processing element to the normal world with an answer in x0 to x17; first to whoever has to handle a
-    /// secure interrupt.
+    /// Gives the processing element to the normal world with an answer in x0 to x17.
+    pub(crate) fn to_normal_world_whole(&self, cpu: &mut Cpu, registers: &CallRegisters) -> Step {
+        cpu.normal_world = *registers;
+        self.go_to_normal_world(cpu)
+    }
+
+    /// Gives the processing element to the normal world, whose registers are where it finds them; first to whoever has
+    /// to handle a secure interrupt.
     #[inline]
-    pub(crate) fn to_normal_world_whole(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+    pub(crate) fn go_to_normal_world(&self, cpu: &mut Cpu) -> Step {
         cpu.current = None;
         if !cpu.to_wake.is_empty()
-            && let Some(action) = self.run_for_interrupt(cpu, Interrupted::NormalWorld(registers))
+            && let Some(step) = self.run_for_interrupt(cpu, Interrupted::NormalWorld)
         {
-            return action;
+            return step;
         }
-        Action::CallNormalWorld(registers)
+        Step::CallNormalWorld
     }
 
     /// Ends a chain whose head cannot be told how, which the normal world is told if it began the chain.
-    pub(crate) fn end_chain(&self, cpu: &mut Cpu, registers: CallRegisters) -> Action {
+    pub(crate) fn end_chain(&self, cpu: &mut Cpu, registers: CallRegisters) -> Step {
         if cpu.interrupted.is_some() {
             self.after_interrupt(cpu)
         } else {
@@ -161,7 +165,7 @@ impl Spmc {
         caller: &Running<'_>,
         retain_rx: bool,
         platform: &impl Platform,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         self.prepare_to_wait(cpu, caller, platform, |vcpu| vcpu.may(Cycle::MsgWait))?;
         let mut vcpu = caller.vcpu()?;
         let model = vcpu.wait()?;
@@ -204,7 +208,7 @@ impl Spmc {
         origin: Origin,
         callee: VcpuId,
         registers: CallRegisters,
-    ) -> Action {
+    ) -> Step {
         match origin {
             Origin::NormalWorld(_) => self.to_normal_world(cpu, registers),
             Origin::Partition(asker) => self.answer_blocked(cpu, asker, callee, registers),
@@ -222,7 +226,7 @@ impl Spmc {
         cpu: &mut Cpu,
         target: Target,
         platform: &P,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let partition = self.partition_by_id(target.endpoint).ok_or(Status::InvalidParameters)?;
         let head = partition.vcpu_on(cpu.index()).ok_or(Status::InvalidParameters)?;
         if head.index.as_u16() != target.vcpu {
@@ -263,7 +267,7 @@ impl Spmc {
         caller: &Running<'_>,
         target: Target,
         platform: &impl Platform,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         caller.vcpu()?.may(Cycle::Run)?;
         if !target.endpoint.is_secure() {
             return Err(Status::Denied);
@@ -304,7 +308,7 @@ impl Spmc {
         head: VcpuId,
         caller: Option<&Running<'_>>,
         platform: &P,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let tail = match self.end_of(head, cpu.index())? {
             End::Stopped(tail) => tail,
             End::Lost { caller, callee } => {
@@ -339,22 +343,29 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         timeout: u64,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let Some(waiter) = caller.vcpu()?.yield_time()? else {
             return Ok(self.run(cpu, caller.id, Entry::Answer(answer::success())));
         };
         let registers = Call::Yield { target: target_of(caller.id), timeout }.encode();
+        let waits = |asker| {
+            let state = self.with_vcpu(asker, |vcpu| vcpu.state());
+            matches!(state, Some(State::Blocked { callee, .. }) if callee == caller.id)
+        };
         Ok(match waiter {
-            Waiter::Partition(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
-            Waiter::NormalWorld | Waiter::Boot | Waiter::Power | Waiter::Interrupted => {
-                self.to_normal_world(cpu, registers)
-            }
+            Waiter::Partition(asker) if waits(asker) => self.answer_blocked(cpu, asker, caller.id, registers),
+            // Its asker does not wait any more and is being stopped: it was the normal world that ran it.
+            Waiter::Partition(_)
+            | Waiter::NormalWorld
+            | Waiter::Boot
+            | Waiter::Power
+            | Waiter::Interrupted => self.to_normal_world(cpu, registers),
         })
     }
 
     /// Takes the processing element from the execution context that runs and tells the normal world so, which
     /// lets the whole chain go on by FFA_RUN of its head.
-    pub(crate) fn preempt(&self, cpu: &mut Cpu, running: VcpuId) -> Action {
+    pub(crate) fn preempt(&self, cpu: &mut Cpu, running: VcpuId) -> Step {
         if self.with_vcpu(running, Vcpu::preempt) != Some(Ok(())) {
             return self.run(cpu, running, Entry::Resume);
         }
@@ -369,7 +380,7 @@ impl Spmc {
         caller: VcpuId,
         callee: VcpuId,
         registers: CallRegisters,
-    ) -> Action {
+    ) -> Step {
         match self.with_vcpu(caller, |vcpu| vcpu.unblock(callee)) {
             Some(Ok(())) if cpu.to_wake.is_empty() => self.run(cpu, caller, Entry::Answer(registers)),
             Some(Ok(())) => self.interrupt_or_run(cpu, caller, Entry::Answer(registers)),
@@ -394,10 +405,13 @@ impl Spmc {
         self.chain_from(tail).last().unwrap_or(tail)
     }
 
-    /// Yields the chain that ends in `tail`, from its end to its head.
+    /// Yields the chain that ends in `tail`, from its end to its head. Whoever was asked by one whose partition is being
+    /// stopped is a head: nobody waits for the answer, and the normal world may run it.
     pub(crate) fn chain_from(&self, tail: VcpuId) -> impl Iterator<Item = VcpuId> {
         core::iter::successors(Some(tail), |id| match self.waiter_of(*id)? {
-            Waiter::Partition(caller) => Some(caller),
+            Waiter::Partition(caller) => {
+                self.partition(caller.partition).filter(|asker| !asker.is_aborted()).map(|_| caller)
+            }
             Waiter::Boot | Waiter::NormalWorld | Waiter::Power | Waiter::Interrupted => None,
         })
         // A chain has each partition once. This only says so to the reader, and to the processor.
@@ -450,8 +464,23 @@ enum End {
 }
 
 /// Gives the processing element to `id`, an execution context of `partition` whose state says that it runs.
-#[inline]
-pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Entry) -> Action {
+pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: &Entry) -> Step {
+    let way = match entry {
+        Entry::Start(start) => Way::Start(*start),
+        Entry::Answer(registers) => {
+            cpu.partition = *registers;
+            Way::Answer
+        }
+        Entry::Resume => Way::Resume,
+        Entry::Register { to, value } => Way::Register { to: *to, value: *value },
+    };
+    give_turn(cpu, partition, id, way)
+}
+
+/// Gives the processing element to `id`, an execution context of `partition` whose state says that it runs, and whose
+/// registers are where it finds them.
+#[inline(always)]
+pub(crate) fn give_turn(cpu: &mut Cpu, partition: &Partition, id: VcpuId, way: Way) -> Step {
     cpu.current = Some(id);
     let (signals, mut foreign) = match partition.interrupts(id.index) {
         Some(interrupts) => interrupts.enter_on(cpu.index()),
@@ -461,7 +490,17 @@ pub(crate) fn enter(cpu: &mut Cpu, partition: &Partition, id: VcpuId, entry: Ent
         // While partitions initialise themselves there is nobody who could take over.
         foreign = ForeignInterrupts::Masked;
     }
-    Action::Run { vcpu: id, entry, roots: partition.roots(), foreign, signals }
+    // One by one: a whole one would be put together elsewhere and copied.
+    let Stage2Roots { secure, non_secure, vmid } = partition.roots();
+    let turn = &mut cpu.turn;
+    turn.vcpu = id;
+    turn.way = way;
+    turn.roots.secure = *secure;
+    turn.roots.non_secure = *non_secure;
+    turn.roots.vmid = *vmid;
+    turn.foreign = foreign;
+    turn.signals = signals;
+    Step::Run
 }
 
 /// Returns the execution context of `partition` that is to be started when `cpu` comes up: each of a

@@ -3,12 +3,12 @@
 //! They carry x4 to x17, so both ends have to speak FF-A 1.2.
 
 use tantalum_ffa::{Call, Status, Uuid, Version};
-use tantalum_hal::{Action, Entry, Platform};
+use tantalum_hal::{Entry, Platform};
 use tantalum_types::{EndpointId, VcpuId};
 
 use crate::partition::{Partition, Running};
 use crate::run_model::Cycle;
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 use crate::vcpu::{Origin, RunModel};
 
 /// Is a request of the second form.
@@ -46,7 +46,7 @@ impl Spmc {
         &self,
         cpu: &mut Cpu,
         request: &ServiceRequest,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         if self.normal_world.negotiation.version() < Version::V1_2 {
             return Err(Status::NotSupported);
         }
@@ -67,7 +67,7 @@ impl Spmc {
         cpu: &mut Cpu,
         caller: &Running<'_>,
         request: &ServiceRequest,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         if caller.partition.endpoint.negotiation.version() < Version::V1_2 {
             return Err(Status::NotSupported);
         }
@@ -100,7 +100,7 @@ impl Spmc {
         caller: &Running<'_>,
         response: &ServiceResponse,
         platform: &impl Platform,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let ServiceResponse { sender, receiver, payload } = *response;
         if sender != caller.partition.id() {
             return Err(Status::InvalidParameters);
@@ -111,7 +111,7 @@ impl Spmc {
         let origin = caller.vcpu()?.respond_for_service(receiver)?;
         let registers = Call::DirectResponse2 { sender, receiver, payload }.encode();
         Ok(match origin {
-            Origin::NormalWorld(_) => self.to_normal_world_whole(cpu, registers),
+            Origin::NormalWorld(_) => self.to_normal_world_whole(cpu, &registers),
             Origin::Partition(_) | Origin::Nobody(_) => self.answer_origin(cpu, origin, caller.id, registers),
         })
     }
@@ -141,7 +141,7 @@ impl Spmc {
         callee: VcpuId,
         origin: Origin,
         request: &ServiceRequest,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         let ServiceRequest { sender, receiver, uuid, payload } = *request;
         let registers = Call::DirectRequest2 { sender, receiver, uuid, payload }.encode();
         let model = RunModel::ServiceRequest { origin };

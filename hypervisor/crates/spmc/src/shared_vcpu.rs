@@ -6,10 +6,10 @@
 //! each turn. So whether it is at work is also said beside the lock, and who only wants to give it work need not queue to
 //! be told that it is busy.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
 
-use spin::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 
 use crate::vcpu::Vcpu;
 

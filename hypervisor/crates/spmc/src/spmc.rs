@@ -1,14 +1,16 @@
 //! The SPMC itself: what it knows, how it is built at boot, and where events arrive.
 
+use crate::sync::Mutex;
 use heapless::Vec;
-use spin::Mutex;
 use tantalum_ffa::Version;
-use tantalum_hal::{Action, Event, Platform};
+use tantalum_hal::{Action, Arrival, Event, Platform, Turn};
 use tantalum_manifest::{
     AbortAction, Package, PartitionEntry, PartitionManifest, SpmcManifest, check_partition,
 };
 use tantalum_stage2::TablePool;
-use tantalum_types::{Address, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId};
+use tantalum_types::{
+    Address, CallRegisters, CpuIndex, EndpointId, MAX_PARTITIONS, Pa, PageRange, PartitionIndex, VcpuId,
+};
 
 use crate::endpoint::Endpoint;
 use crate::interrupt::{Interrupted, MachineInterrupts, PartitionSet};
@@ -44,9 +46,28 @@ pub struct Spmc {
     pub(crate) machine: MachineInterrupts,
 }
 
+/// Says what a processing element does next; what belongs to it is in its [`Cpu`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// It calls the SPMD with the registers in `normal_world`, as [`Action::CallNormalWorld`] says.
+    CallNormalWorld,
+    /// It gives an execution context the turn that is in `turn`, as [`Action::Run`] says.
+    Run,
+}
+
 /// Holds what one processing element is at. It belongs to that processing element alone.
+///
+/// The registers of a call stay where the machine has put them, and those of an answer are put where the machine finds
+/// them.
 #[derive(Debug)]
 pub struct Cpu {
+    /// x0 to x17 of the last call that came from the SPMD, and then of the answer to it.
+    pub normal_world: CallRegisters,
+    /// x0 to x17 of the last call of an execution context, and then of the answer to it.
+    pub partition: CallRegisters,
+    /// The turn of the execution context that runs, or ran last.
+    pub turn: Turn,
     index: CpuIndex,
     /// The execution context that runs, or none while the normal world does.
     pub(crate) current: Option<VcpuId>,
@@ -60,8 +81,6 @@ pub struct Cpu {
     pub(crate) going_off: Option<usize>,
     /// Whether the normal world's scheduler is to be told of notifications when the normal world has its turn.
     pub(crate) schedule_receiver: bool,
-    /// The x8 to x17 that the normal world's last call came with.
-    pub(crate) normal_world_extra: [u64; 10],
     /// What goes on here when the execution context that handles a secure interrupt waits again, if one does.
     pub(crate) interrupted: Option<Interrupted>,
     /// Which partitions have an execution context that is to be run here for an interrupt, once nobody is in the way.
@@ -76,13 +95,15 @@ impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
         Self {
+            normal_world: CallRegisters::ZERO,
+            partition: CallRegisters::ZERO,
+            turn: Turn::NONE,
             index,
             current: None,
             booted: 0,
             booting: true,
             going_off: None,
             schedule_receiver: false,
-            normal_world_extra: [0; 10],
             interrupted: None,
             to_wake: PartitionSet::EMPTY,
             to_configure: PartitionSet::EMPTY,
@@ -186,40 +207,94 @@ impl Spmc {
     }
 
     /// Says what shall happen next on `cpu`, on which `event` has happened.
-    ///
-    /// Events and actions hold eighteen registers each: this is inlined into the loop of the processing element, and
-    /// what is behind it takes them by reference, so that they are not copied on the way.
-    #[inline(always)]
     pub fn handle<P: Platform>(&self, cpu: &mut Cpu, event: Event, platform: &P) -> Action {
-        let action = self.decide(cpu, &event, platform);
+        self.handle_by::<P, true>(cpu, event, platform)
+    }
+
+    /// As [`Self::handle`]; `STRAIGHT` as for [`Self::step`].
+    pub fn handle_by<P: Platform, const STRAIGHT: bool>(
+        &self,
+        cpu: &mut Cpu,
+        event: Event,
+        platform: &P,
+    ) -> Action {
+        let arrival = match event {
+            Event::Started => Arrival::Started,
+            Event::NormalWorldCall(registers) => {
+                cpu.normal_world = registers;
+                Arrival::NormalWorldCall
+            }
+            Event::PartitionCall(registers) => {
+                cpu.partition = registers;
+                Arrival::PartitionCall
+            }
+            Event::PartitionTrap(trap) => Arrival::PartitionTrap(trap),
+            Event::Interrupt(line) => Arrival::Interrupt(line),
+            Event::TimerAccess(access) => Arrival::TimerAccess(access),
+        };
+        match self.step::<P, STRAIGHT>(cpu, &arrival, platform) {
+            Step::CallNormalWorld => Action::CallNormalWorld(cpu.normal_world),
+            Step::Run => cpu.turn.with(&cpu.partition),
+        }
+    }
+
+    /// As [`Self::handle`], with the registers of calls and answers where they are in `cpu`.
+    ///
+    /// `STRAIGHT` says whether what is common may go the straight way, which leads to the same.
+    #[inline(always)]
+    pub fn step<P: Platform, const STRAIGHT: bool>(
+        &self,
+        cpu: &mut Cpu,
+        arrival: &Arrival,
+        platform: &P,
+    ) -> Step {
+        let step = self.decide::<P, STRAIGHT>(cpu, arrival, platform);
         if cpu.leaving || !cpu.to_configure.is_empty() {
             self.configure_interrupts(cpu, platform);
         }
-        if cpu.schedule_receiver && matches!(action, Action::CallNormalWorld(_)) {
+        if cpu.schedule_receiver && step == Step::CallNormalWorld {
             cpu.schedule_receiver = false;
             platform.raise_donated_sgi(SCHEDULE_RECEIVER_SGI);
         }
-        action
+        step
     }
 
-    fn decide<P: Platform>(&self, cpu: &mut Cpu, event: &Event, platform: &P) -> Action {
+    /// As [`Self::step`], for what is no call.
+    #[cold]
+    pub fn step_aside<P: Platform>(&self, cpu: &mut Cpu, arrival: &Arrival, platform: &P) -> Step {
+        self.step::<P, false>(cpu, arrival, platform)
+    }
+
+    #[inline(always)]
+    fn decide<P: Platform, const STRAIGHT: bool>(
+        &self,
+        cpu: &mut Cpu,
+        arrival: &Arrival,
+        platform: &P,
+    ) -> Step {
         if let Some(current) = cpu.current
             && self.partition(current.partition).is_none_or(Partition::is_aborted)
         {
             // Another of its execution contexts did what it may not, while this one ran here.
             return self.end_turn(cpu, current, platform);
         }
-        match event {
-            Event::NormalWorldCall(call) => {
-                let [_, _, _, _, _, _, _, _, extra @ ..] = &call.0;
-                cpu.normal_world_extra = *extra;
-                self.normal_world_call(cpu, call, platform)
+        match arrival {
+            Arrival::NormalWorldCall => {
+                if STRAIGHT && let Some(step) = self.request_straight(cpu) {
+                    return step;
+                }
+                self.normal_world_call(cpu, platform)
             }
-            Event::PartitionCall(call) => self.partition_call(cpu, call, platform),
-            Event::Interrupt(line) => self.interrupt(cpu, *line, platform),
-            Event::PartitionTrap(trap) => self.partition_trap(cpu, trap, platform),
-            Event::TimerAccess(access) => self.timer_access(cpu, *access, platform),
-            Event::Started => {
+            Arrival::PartitionCall => {
+                if STRAIGHT && let Some(step) = self.end_of_turn_straight(cpu) {
+                    return step;
+                }
+                self.partition_call(cpu, platform)
+            }
+            Arrival::Interrupt(line) => self.interrupt(cpu, *line, platform),
+            Arrival::PartitionTrap(trap) => self.partition_trap(cpu, trap, platform),
+            Arrival::TimerAccess(access) => self.timer_access(cpu, *access, platform),
+            Arrival::Started => {
                 platform.donate_sgi(cpu.index, SCHEDULE_RECEIVER_SGI);
                 self.start_cpu(cpu)
             }

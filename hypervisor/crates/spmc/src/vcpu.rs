@@ -236,6 +236,25 @@ impl Vcpu {
         Ok(model)
     }
 
+    /// Ends the work of an execution context that runs for `model`, which is a request or FFA_RUN; `None` if it does not.
+    #[inline(always)]
+    pub(crate) fn wait_after(&mut self, model: RunModel) -> Option<()> {
+        match (self.state, model) {
+            (
+                State::Running(RunModel::DirectRequest { origin }),
+                RunModel::DirectRequest { origin: other },
+            )
+            | (
+                State::Running(RunModel::ServiceRequest { origin }),
+                RunModel::ServiceRequest { origin: other },
+            ) if origin == other => {}
+            (State::Running(RunModel::Run), RunModel::Run) => {}
+            _ => return None,
+        }
+        self.state = State::Waiting;
+        Some(())
+    }
+
     /// Returns what happens now that the execution context has initialised itself.
     pub(crate) fn after_init(&self) -> AfterInit {
         self.after_init

@@ -1,6 +1,6 @@
 //! Version negotiation: each endpoint settles on a version of FF-A once (FF-A 1.2, section 13.2).
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 use tantalum_ffa::{Status, Version};
 

@@ -5,10 +5,10 @@
 //! processing element without a lock, and so that whoever enters an execution context finds out by a few loads
 //! whether something is pending.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use crate::sync::Mutex;
 use heapless::Vec;
-use spin::Mutex;
 use tantalum_hal::{ForeignInterrupts, InterruptSetting, VirtualInterrupts};
 use tantalum_manifest::NsInterruptsAction;
 use tantalum_types::CpuIndex;

@@ -3,13 +3,13 @@
 
 use heapless::Vec;
 use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status};
-use tantalum_hal::{Action, Platform};
+use tantalum_hal::Platform;
 use tantalum_types::{EndpointId, Pa, PageRange};
 
 use crate::mailbox::Mailbox;
 use crate::partition::Running;
 use crate::run_model::Cycle;
-use crate::spmc::{Cpu, Spmc};
+use crate::spmc::{Cpu, Spmc, Step};
 use crate::vcpu::{Origin, RunModel};
 
 /// Bounds the VMs that have buffers at a time.
@@ -151,7 +151,7 @@ impl Spmc {
     /// INVALID_PARAMETERS if it is no such message, not the hypervisor's, about no VM, to nobody, or to a partition
     /// that does not want to hear of it, or if that cannot have become of the VM; BUSY if the partition is at work or
     /// being told of this VM already; NO_MEMORY if it knows of too many; ABORTED if it has been stopped.
-    pub(crate) fn vm_message(&self, cpu: &mut Cpu, message: &DirectMessage) -> Result<Action, Status> {
+    pub(crate) fn vm_message(&self, cpu: &mut Cpu, message: &DirectMessage) -> Result<Step, Status> {
         let event = match message.framework {
             Some(FrameworkMessage::VmCreated) => VmEvent::Created,
             Some(FrameworkMessage::VmDestroyed) => VmEvent::Destroyed,
@@ -195,7 +195,7 @@ impl Spmc {
         caller: &Running<'_>,
         message: &DirectMessage,
         platform: &impl Platform,
-    ) -> Result<Action, Status> {
+    ) -> Result<Step, Status> {
         if message.receiver != EndpointId::HYPERVISOR {
             return Err(Status::InvalidParameters);
         }

@@ -2,8 +2,17 @@
 
 use core::fmt;
 
-/// Bounds the number of Secure Partitions, as TF-A's loader does.
-pub const MAX_PARTITIONS: usize = 8;
+/// Bounds the number of Secure Partitions: 8, as in TF-A's loader, or fewer in an image that knows which it is for.
+///
+/// Most of the SPMC's memory is theirs, so what builds such an image says how many they are, by a digit in the variable
+/// `TANTALUM_PARTITIONS`.
+pub const MAX_PARTITIONS: usize = match option_env!("TANTALUM_PARTITIONS") {
+    Some(text) => match text.as_bytes() {
+        [digit @ b'1'..=b'8'] => (*digit & 0xf) as usize,
+        _ => panic!("TANTALUM_PARTITIONS is not a digit from 1 to 8"),
+    },
+    None => 8,
+};
 
 /// Bounds the number of execution contexts of a partition, one for each processing element.
 pub const MAX_VCPUS: usize = 8;
@@ -61,6 +70,9 @@ macro_rules! bounded_index {
         pub struct $name(u8);
 
         impl $name {
+            /// Is the index 0.
+            pub const FIRST: Self = Self(0);
+
             /// Builds the index, or `None` if it is not below the compiled-in maximum.
             pub const fn new(index: usize) -> Option<Self> {
                 if index < $limit {

@@ -17,7 +17,15 @@ impl CallRegisters {
         Self([x0, x1, x2, x3, x4, x5, x6, x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     }
 
+    /// Replaces the first eight registers.
+    #[inline]
+    pub const fn set_first_eight(&mut self, first: [u64; 8]) {
+        let [x0, x1, x2, x3, x4, x5, x6, x7, ..] = &mut self.0;
+        [*x0, *x1, *x2, *x3, *x4, *x5, *x6, *x7] = first;
+    }
+
     /// Returns the first eight registers.
+    #[inline]
     pub const fn first_eight(&self) -> [u64; 8] {
         let [x0, x1, x2, x3, x4, x5, x6, x7, ..] = self.0;
         [x0, x1, x2, x3, x4, x5, x6, x7]

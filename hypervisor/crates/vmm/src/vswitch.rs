@@ -6,23 +6,17 @@
 //! nothing fills its own queue and nobody else's. What a port can learn is bounded for each port too, and the address
 //! that a port was given cannot be learned elsewhere: no port takes another's frames.
 
+mod limit;
+
 use heapless::Deque;
+
+use limit::Allowance;
+pub use limit::Limit;
 
 use crate::virtio::{ETHERNET_HEADER, FRAME_MAX, NetPort};
 
 /// Bounds the addresses that are learned behind one port.
 const ADDRESSES: usize = 8;
-
-/// Limits what a port may send: a bucket holds as much as comes in during one slice of time, and fills evenly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// How many frames.
-    pub frames: u32,
-    /// How many bytes, headers among them.
-    pub bytes: u32,
-    /// In which time, in the caller's unit, not zero.
-    pub slice: u64,
-}
 
 /// Describes a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +60,7 @@ struct Port<const QUEUE: usize> {
     /// Whether something is plugged in, and what.
     connected: bool,
     config: PortConfig,
-    frames: Bucket,
-    bytes: Bucket,
+    allowance: Allowance,
     learned: [Option<Learned>; ADDRESSES],
     queue: Deque<u16, QUEUE>,
     counters: Counters,
@@ -124,8 +117,7 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
         port.config = config;
         port.counters = Counters::default();
         if let Some(limit) = config.limit {
-            port.frames = Bucket { level: limit.frames, since: now };
-            port.bytes = Bucket { level: limit.bytes, since: now };
+            port.allowance = Allowance::full(&limit, now);
         }
         for other in &mut self.ports {
             other.forget(&config.mac);
@@ -220,16 +212,10 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
         let port = self.ports.get_mut(index).filter(|port| port.connected)?;
         let config = port.config;
         let length = rest.checked_add(ETHERNET_HEADER).filter(|length| *length <= FRAME_MAX)?;
-        if let Some(limit) = config.limit {
-            let cost = u32::try_from(length).ok()?;
-            port.frames.refill(limit.frames, limit.slice, now);
-            port.bytes.refill(limit.bytes, limit.slice, now);
-            if port.frames.level < 1 || port.bytes.level < cost {
-                port.counters.limited = port.counters.limited.saturating_add(1);
-                return None;
-            }
-            port.frames.level = port.frames.level.saturating_sub(1);
-            port.bytes.level = port.bytes.level.saturating_sub(cost);
+        let cost = u32::try_from(length).ok()?;
+        if config.limit.is_some_and(|limit| !port.allowance.take(&limit, cost, now)) {
+            port.counters.limited = port.counters.limited.saturating_add(1);
+            return None;
         }
         if is_group(&source) || owner.is_some_and(|owner| owner != index) {
             port.counters.forged = port.counters.forged.saturating_add(1);
@@ -319,8 +305,7 @@ impl<const QUEUE: usize> Port<QUEUE> {
         Self {
             connected: false,
             config: PortConfig { mac: [0; 6], limit: None },
-            frames: Bucket { level: 0, since: 0 },
-            bytes: Bucket { level: 0, since: 0 },
+            allowance: Allowance::EMPTY,
             learned: [None; ADDRESSES],
             queue: Deque::new(),
             counters: Counters { sent: 0, received: 0, limited: 0, forged: 0, overflowed: 0 },
@@ -355,31 +340,6 @@ impl<const QUEUE: usize> Port<QUEUE> {
 impl Frame {
     const fn new() -> Self {
         Self { bytes: [0; FRAME_MAX], length: 0, references: 0, next_free: None }
-    }
-}
-
-/// Holds what may still be sent.
-#[derive(Debug)]
-struct Bucket {
-    level: u32,
-    /// Up to when it was filled.
-    since: u64,
-}
-
-impl Bucket {
-    /// Adds what has come in at `rate` per `slice`, up to `rate`.
-    fn refill(&mut self, rate: u32, slice: u64, now: u64) {
-        let elapsed = now.saturating_sub(self.since).min(slice);
-        let earned = u128::from(elapsed).saturating_mul(rate.into()).checked_div(slice.into()).unwrap_or(0);
-        let earned = u32::try_from(earned).unwrap_or(u32::MAX);
-        self.level = self.level.saturating_add(earned).min(rate);
-        if self.level == rate {
-            self.since = now.max(self.since);
-        } else {
-            // Part of a unit that has come in is not lost: the time that it took is counted again.
-            let used = u128::from(earned).saturating_mul(slice.into()).checked_div(rate.into()).unwrap_or(0);
-            self.since = self.since.saturating_add(u64::try_from(used).unwrap_or(u64::MAX));
-        }
     }
 }
 

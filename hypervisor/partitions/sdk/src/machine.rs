@@ -69,10 +69,14 @@ pub(crate) struct Smc;
 impl Conduit for Smc {
     fn call(&self, registers: &CallRegisters) -> CallRegisters {
         let mut registers = *registers;
+        self.exchange(&mut registers);
+        registers
+    }
+
+    fn exchange(&self, registers: &mut CallRegisters) {
         // SAFETY: the function reads and writes the eighteen registers and keeps to the procedure call standard.
         // What the SPMC writes is memory that this partition has agreed on with it by an earlier call.
-        unsafe { tantalum_sdk_smc(&mut registers) };
-        registers
+        unsafe { tantalum_sdk_smc(registers) };
     }
 
     fn memory(&self) -> Option<&dyn Memory> {

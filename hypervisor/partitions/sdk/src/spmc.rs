@@ -13,6 +13,11 @@ pub trait Conduit {
     /// Makes the call with x0 to x17 and returns x0 to x17 of the answer.
     fn call(&self, registers: &CallRegisters) -> CallRegisters;
 
+    /// As [`Self::call`], with the answer in place of the call.
+    fn exchange(&self, registers: &mut CallRegisters) {
+        *registers = self.call(registers);
+    }
+
     /// Gives access to the partition's memory, if there is any beyond its image.
     fn memory(&self) -> Option<&dyn Memory> {
         None
@@ -72,6 +77,12 @@ impl<'a> Spmc<'a> {
     /// Makes any call and returns what comes back, undecoded.
     pub fn raw(&self, registers: &CallRegisters) -> CallRegisters {
         self.conduit.call(registers)
+    }
+
+    /// As [`Self::raw`], with what comes back in place of the call.
+    #[inline]
+    pub(crate) fn exchange(&self, registers: &mut CallRegisters) {
+        self.conduit.exchange(registers);
     }
 
     /// Gives access to the partition's memory, if there is any beyond its image.

@@ -127,9 +127,12 @@ with_registers payload_wait, wait_for_count
 	isb
 	mrs	x20, cntvct_el0
 	\conduit	#0
-	mrs	x1, cntvct_el0
-	str	x0, [x19]
-	sub	x0, x1, x20
+	mrs	x8, cntvct_el0
+	stp	x0, x1, [x19]
+	stp	x2, x3, [x19, #16]
+	stp	x4, x5, [x19, #32]
+	stp	x6, x7, [x19, #48]
+	sub	x0, x8, x20
 	ldp	x19, x20, [sp, #16]
 	ldp	x29, x30, [sp], #32
 	ret

@@ -33,8 +33,9 @@ impl Pace {
     }
 }
 
-/// Makes a call. Returns x0 of the answer, and how many ticks went by, up to one more or less than is true.
-pub fn timed_call(conduit: Conduit, registers: &CallRegisters) -> (u64, u64) {
+/// Makes a call. Returns x0 to x7 of the answer, the others being those of the call, and how many ticks went by, up to one
+/// more or less than is true.
+pub fn timed_call(conduit: Conduit, registers: &CallRegisters) -> (CallRegisters, u64) {
     let mut registers = *registers;
     // SAFETY: the function has the registers for itself, and keeps to the procedure call standard.
     let ticks = unsafe {
@@ -43,8 +44,7 @@ pub fn timed_call(conduit: Conduit, registers: &CallRegisters) -> (u64, u64) {
             Conduit::Smc => payload_timed_smc(&mut registers),
         }
     };
-    let [function, ..] = registers.0;
-    (function, ticks)
+    (registers, ticks)
 }
 
 /// Reads a register of a device, and returns how many ticks went by.

@@ -12,7 +12,7 @@
 //! So a partition can begin a new life once [`Spmc::has_all_its_memory`] says that nobody has part of it, be it long
 //! after its end.
 
-use spin::MutexGuard;
+use crate::sync::MutexGuard;
 use tantalum_ffa::memory::{Handle, TransactionKind};
 use tantalum_hal::Platform;
 use tantalum_types::{EndpointId, PartitionIndex};

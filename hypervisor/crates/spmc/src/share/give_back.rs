@@ -1,6 +1,6 @@
 //! FFA_MEM_RELINQUISH and FFA_MEM_RECLAIM.
 
-use spin::MutexGuard;
+use crate::sync::MutexGuard;
 use tantalum_ffa::memory::{Handle, ReclaimFlags, Relinquish, RelinquishFlags, TransactionKind};
 use tantalum_ffa::{Status, answer};
 use tantalum_hal::Platform;

@@ -1,7 +1,7 @@
 //! FFA_MEM_DONATE, FFA_MEM_LEND, FFA_MEM_SHARE, and FFA_MEM_FRAG_TX which goes on with them.
 
+use crate::sync::MutexGuard;
 use heapless::Vec;
-use spin::MutexGuard;
 use tantalum_ffa::memory::{
     Composite, Constituent, Constituents, DataAccess, Handle, Layout, Transaction, TransactionFlags,
     TransactionKind,
