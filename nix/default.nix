@@ -59,6 +59,7 @@ let
       inherit lib sysroots vmm kernel guest;
       manifest = ./vms/linux.dts;
     };
+    guest-suite-vms = linux-image.override { kernel = guest-suite; manifest = ./vms/guest.dts; };
     vms-image = linux-image.override {
       manifest = ./vms/vms.dts;
       jobs = "boot,ping,transfer tantalum.cpus=2 tantalum.devices=net,rng";
