@@ -60,7 +60,7 @@ let
     };
     vms-image = linux-image.override {
       manifest = ./vms/vms.dts;
-      jobs = "boot,ping,transfer tantalum.cpus=2 tantalum.devices=net,rng";
+      jobs = "boot,ping,transfer tantalum.cpus=2 tantalum.devices=net,rng tantalum.transfer=4";
     };
     four-image = linux-image.override {
       manifest = ./vms/four.dts;

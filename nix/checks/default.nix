@@ -46,6 +46,8 @@ let
     bl33 = import ./bl33.nix scope;
     trace = import ./trace.nix scope;
     linux = import ./linux.nix scope;
+    vms = import ./vms.nix scope;
+    fullstack = import ./fullstack.nix scope;
   } // (if builtins.pathExists ../../tests/breakages then { breakages = import ./breakages.nix scope; } else { });
 
   results = mapAttrs
