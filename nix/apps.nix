@@ -66,6 +66,12 @@ let
     '';
   };
 
+  # What bench-linux boots on the hypervisor.
+  measured = cpus: packages.memory-image.override {
+    inherit cpus;
+    jobs = "boot tantalum.cpus=${toString cpus} tantalum.devices=net,console,rng";
+  };
+
   # Makes the file of --disk, if there is none yet.
   keptDisk = image: ''
     file=
@@ -138,6 +144,8 @@ in
       boot "no-hypervisor-$cpus" "$cpus" --guest --memory 512M --image ${guest-image-memory} \
         --append "tantalum.job=boot tantalum.cpus=$cpus tantalum.devices=net,console,rng"
     done
+    boot hypervisor-1 1 --vmm --image ${measured 1}
+    boot hypervisor-4 4 --vmm --image ${measured 4}
   '';
 
   linux = app "tantalum-linux" sysroots.qemu ''
@@ -145,6 +153,14 @@ in
     # FILE keeps what is written to the disk, and is made if it is not there.
     ${keptDisk packages.linux-image}
     enter ${runner}/bin/runner console --vmm --image ${packages.linux-image} "$@"
+  '';
+
+  stress = app "tantalum-stress" sysroots.qemu ''
+    # Forks, disk, network, timers and computing in Linux on the hypervisor, for half an hour of its time:
+    # tantalum-stress [RUNNER OPTION...]
+    enter ${runner}/bin/runner run --vmm --accel icount --name stress --limit 86400 --quiet-limit 600 \
+      --image ${packages.linux-image.override { jobs = "stress tantalum.stress=1800"; }} \
+      --expect ${../tests/scenarios/stress.txt} "$@"
   '';
 
   vms = app "tantalum-vms" sysroots.qemu ''

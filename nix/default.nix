@@ -59,9 +59,10 @@ let
       inherit lib sysroots vmm kernel guest;
       manifest = ./vms/linux.dts;
     };
+    guest-suite-vms = linux-image.override { kernel = guest-suite; manifest = ./vms/guest.dts; };
     vms-image = linux-image.override {
       manifest = ./vms/vms.dts;
-      jobs = "boot,ping,transfer tantalum.cpus=2 tantalum.devices=net,rng";
+      jobs = "boot,ping,transfer tantalum.cpus=2 tantalum.devices=net,rng tantalum.transfer=4";
     };
     four-image = linux-image.override {
       manifest = ./vms/four.dts;

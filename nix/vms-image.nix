@@ -18,6 +18,8 @@
   root ? "disk",
   # The jobs of every VM, "boot,disk_write", with the words that they need: rootfs/guest/jobs. A shell without them.
   jobs ? "",
+  # More words for the command line of every VM.
+  words ? "",
   # Holds flash.bin, with a TF-A that enters BL33 where the hypervisor lies.
   firmware ? null,
   cpus ? 4,
@@ -28,7 +30,7 @@ lib.build {
   sysroot = sysroots.cc;
   inherit vmm kernel guest manifest;
   # The runner lives by the lines of the kernel's log, with their times.
-  bootargs = if jobs == "" then "" else "printk.devkmsg=on printk.time=1 loglevel=7 tantalum.job=${jobs}";
+  bootargs = words + (if jobs == "" then "" else "printk.devkmsg=on printk.time=1 loglevel=7 tantalum.job=${jobs}");
   root = if root == "disk" then "disk = <0>" else "ram = <@RAM_DISK@>";
   firmware = if firmware == null then "" else firmware;
   cpus = toString cpus;
@@ -65,6 +67,9 @@ lib.build {
     if [[ $source == *"disk = <"* ]]; then
       add disk.img "$guest/root.ext2"
     fi
+    # Memory that nothing is put into: disks that are empty.
+    source=''${source//@EMPTY_DISK@/0x0 0x66000000 0x0 0x800000}
+    source=''${source//@EMPTY_ROM@/0x0 0x66800000 0x0 0x100000}
     source=''${source//@CPUS@/$(seq -s ' ' 0 $((cpus - 1)))}
     source=''${source//@MEMORY_POOL@/0x0 0x80000000 0x0 0x40000000}
     source=''${source//@BOOTARGS@/$bootargs}

@@ -51,6 +51,8 @@ let
     trace = import ./trace.nix scope;
     vmm = import ./vmm.nix scope;
     linux = import ./linux.nix scope;
+    vms = import ./vms.nix scope;
+    fullstack = import ./fullstack.nix scope;
   } // (if builtins.pathExists ../../tests/breakages then { breakages = import ./breakages.nix scope; } else { });
 
   results = mapAttrs

@@ -23,7 +23,7 @@ let
       boot() {
         # shellcheck disable=SC2086 # a list of options
         "$runner/bin/runner" run $options --image "$1" --disk disk --expect "$lists/$2.txt" --accel icount \
-          --limit 3600 --name "$3" --append "$4" --out "$out/$3" || true
+          --limit 3600 --quiet-limit 600 --name "$3" --append "$4" --out "$out/$3" || true
       }
       boot "$first" linux "$run" "$firstWords"
       boot "$again" linux-again "$run-again" "$againWords"

@@ -1,7 +1,8 @@
 //! The counters that the compiler puts in, where it is told to: one byte for each edge of the control flow.
 //!
 //! They are there if the workspace is built with
-//! `-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters`.
+//! `-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3
+//! -Cllvm-args=-sanitizer-coverage-inline-8bit-counters`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

@@ -1,14 +1,15 @@
 //! Arbitrary bytes for everything that takes bytes or registers from somebody else.
 //!
 //! A [`Target`] takes bytes and panics if something is wrong: if the code under test panics, or if a property does not
-//! hold. The inputs that were worth keeping lie in `corpus/TARGET`; the tests run each of them, and as many mutations as
-//! a fixed seed makes. The program runs for as long as it is told, and where it is built with coverage counters it keeps
-//! the inputs that reach something new.
+//! hold. The inputs that were worth keeping lie in `corpus/TARGET`; the tests run each of them, and as many mutations
+//! as a fixed seed makes. The program runs for as long as it is told, and where it is built with coverage counters it
+//! keeps the inputs that reach something new.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | `targets` | the targets that are functions of bytes: descriptors, manifests, packages, boot information |
 //! | `machine` | the targets that are runs of the SPMC: calls with any registers and buffers, interrupts |
+//! | `virtio` | the targets that are drivers of virtio devices |
 //! | `mutate` | making one input out of another |
 //! | `coverage` | the counters that the compiler puts in |
 //! | `fuzzer` | the loop around all that, and the corpus |
@@ -28,6 +29,7 @@ mod fuzzer;
 mod machine;
 mod mutate;
 mod targets;
+mod virtio;
 
 pub use fuzzer::{Fuzzer, corpus_of};
 pub use targets::{TARGETS, Target};

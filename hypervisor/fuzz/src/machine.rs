@@ -1,8 +1,8 @@
 //! The targets that are runs of the SPMC: everybody does anything, on two processing elements.
 //!
 //! What must come of it is not known here, that is the reference model's; but some things must never be. No step stops
-//! the SPMC, no execution context runs twice, no address is reached in the wrong space, no interrupt is ended that is not
-//! active, and none is lost.
+//! the SPMC, no execution context runs twice, no address is reached in the wrong space, no interrupt is ended that is
+//! not active, and none is lost.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

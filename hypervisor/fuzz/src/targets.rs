@@ -11,7 +11,7 @@ use tantalum_manifest::{Package, PartitionManifest, SpmcManifest, check_partitio
 use tantalum_sim::manifests;
 use tantalum_types::{CallRegisters, EndpointId, Pa, PageRange, PartitionIndex, Uuid};
 
-use crate::machine;
+use crate::{machine, virtio};
 
 /// Takes bytes.
 pub struct Target {
@@ -91,6 +91,34 @@ pub const TARGETS: &[Target] = &[
         limit: 300,
         run: machine::interrupts,
         seeds: machine::seeds,
+    },
+    Target {
+        name: "virtio-blk",
+        about: "a driver of a block device that does anything with registers, rings and memory",
+        limit: 1200,
+        run: virtio::blk,
+        seeds: virtio::seeds,
+    },
+    Target {
+        name: "virtio-net",
+        about: "a driver of a network device that does anything with registers, rings and memory",
+        limit: 1200,
+        run: virtio::net,
+        seeds: virtio::seeds,
+    },
+    Target {
+        name: "virtio-console",
+        about: "a driver of a console that does anything with registers, rings and memory",
+        limit: 1200,
+        run: virtio::console,
+        seeds: virtio::seeds,
+    },
+    Target {
+        name: "virtio-rng",
+        about: "a driver of a source of random bytes that does anything with registers, rings and memory",
+        limit: 1200,
+        run: virtio::entropy,
+        seeds: virtio::seeds,
     },
 ];
 

@@ -6,6 +6,8 @@ use tantalum_fuzz::{Fuzzer, TARGETS, Target, corpus_of};
 /// Counts the changed inputs for a target that is a function, and for one that is a run of the SPMC.
 const CHEAP: usize = 20_000;
 const DEAR: usize = 150;
+/// The same for one that is a driver.
+const DRIVER: usize = 2000;
 
 fn run(name: &str, count: usize) {
     let target: &'static Target = TARGETS.iter().find(|target| target.name == name).unwrap();
@@ -46,6 +48,10 @@ corpora! {
     partition_manifest "partition-manifest" CHEAP;
     calls "calls" DEAR;
     interrupts "interrupts" DEAR;
+    virtio_blk "virtio-blk" DRIVER;
+    virtio_net "virtio-net" DRIVER;
+    virtio_console "virtio-console" DRIVER;
+    virtio_rng "virtio-rng" DRIVER;
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Every run there is, of a few kinds of steps: breadth first, each state of the model once.
 //!
-//! A state is reached by its shortest run, which is made anew on a fresh machine for each step that is tried from it: the
-//! SPMC itself takes every transition, and is compared with the model after each, as in the random runs. Two states that
-//! are the same to the model count as one.
+//! A state is reached by its shortest run, which is made anew on a fresh machine for each step that is tried from it:
+//! the SPMC itself takes every transition, and is compared with the model after each, as in the random runs. Two
+//! states that are the same to the model count as one.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,9 +26,9 @@ pub struct Explored {
     pub complete: bool,
 }
 
-/// Goes through call chains of three partitions on two processing elements: requests, answers, waiting, yielding, running,
-/// interrupts of the normal world, notifications that interrupt, and a partition that is stopped. Stops after so many
-/// states, or behind so many steps.
+/// Goes through call chains of three partitions on two processing elements: requests, answers, waiting, yielding,
+/// running, interrupts of the normal world, notifications that interrupt, and a partition that is stopped. Stops
+/// after so many states, or behind so many steps.
 ///
 /// # Errors
 /// Returns a run in which the SPMC does something else than the model says.

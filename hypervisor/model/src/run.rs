@@ -13,8 +13,11 @@ use crate::world::World;
 /// Counts the steps after which a run begins anew, with other partitions: those that were stopped are missed.
 const EPISODE: u64 = 500;
 
-/// Bounds how often shrinking tries.
+/// Bounds how often shrinking tries, unless [`TRIES`] says how often.
 const MAX_TRIES: usize = 4000;
+
+/// Names the variable of the environment that does: whoever only wants to know whether a run fails need not wait.
+const TRIES: &str = "TANTALUM_MODEL_TRIES";
 
 /// Is a run that has failed.
 #[derive(Clone, Debug)]
@@ -151,12 +154,13 @@ fn attempt(seed: u64, steps: &[Step]) -> Option<(usize, String)> {
 /// Leaves out what the failure does not need.
 fn shrink(seed: u64, steps: Vec<Step>, message: String) -> Failure {
     let mut best = Failure { seed, steps, message };
+    let most = std::env::var(TRIES).ok().and_then(|tries| tries.parse().ok()).unwrap_or(MAX_TRIES);
     let mut tries = 0;
     let mut size = best.steps.len() / 2;
-    while size > 0 && tries < MAX_TRIES {
+    while size > 0 && tries < most {
         let mut at = 0;
         let mut smaller = false;
-        while at < best.steps.len() && tries < MAX_TRIES {
+        while at < best.steps.len() && tries < most {
             let mut steps = best.steps.clone();
             steps.drain(at..(at + size).min(steps.len()));
             tries += 1;

@@ -1,7 +1,8 @@
-//! Two processing elements at once, on one machine, in many orders of everything that they do to locks and atomic words.
+//! Two processing elements at once, on one machine, in many orders of everything that they do to locks and atomic
+//! words.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p tantalum-sim --test interleavings` runs them. A lock that is never given back,
-//! or two that are taken in two orders, is a deadlock, which is noticed.
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p tantalum-sim --test interleavings` runs them. A lock that is never given
+//! back, or two that are taken in two orders, is a deadlock, which is noticed.
 #![cfg(shuttle)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
 

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use tantalum_ffa::{Call, DirectMessage, Target, Uuid, Width, answer, function as f};
 use tantalum_hal::{Event, TrapKind};
 use tantalum_sim::dtb::Node;
-use tantalum_sim::script::{Script, trap, wait};
+use tantalum_sim::manifests::partition_base;
+use tantalum_sim::script::{Script, call, trap};
 use tantalum_sim::{Sim, SimBuilder};
 use tantalum_types::{CallRegisters, EndpointId};
 
@@ -24,6 +25,8 @@ enum Deed {
     Spoilt(usize, u32),
     /// A call with these registers.
     Raw(CallRegisters),
+    /// A call that fills its RX buffer.
+    Fill,
     /// Something that it may not.
     Trap,
 }
@@ -38,7 +41,7 @@ struct Step {
 
 fn endpoint() -> impl Strategy<Value = u64> {
     prop_oneof![
-        4 => Just(0x8001_u64), 3 => Just(0x8002), 1 => Just(0x8003), 1 => Just(0), 1 => Just(0x8000), 1 => Just(7),
+        4 => Just(0x8001_u64), 3 => Just(0x8002), 2 => Just(0x8003), 1 => Just(0x8004), 1 => Just(0), 1 => Just(0x8000), 1 => Just(7),
         1 => any::<u16>().prop_map(u64::from)
     ]
 }
@@ -58,6 +61,7 @@ fn function() -> impl Strategy<Value = u32> {
         1 => Just(f::VERSION),
         1 => Just(f::ID_GET),
         1 => Just(f::RX_RELEASE),
+        1 => Just(f::PARTITION_INFO_GET),
         1 => prop::sample::select(f::ALL),
     ]
 }
@@ -82,6 +86,8 @@ fn registers() -> impl Strategy<Value = CallRegisters> {
                 registers[4..9].copy_from_slice(&payload);
             }
             f::RUN => {}
+            // Of everybody, which fills the RX buffer.
+            f::PARTITION_INFO_GET => registers[1] = 0,
             _ => registers[3..8].copy_from_slice(&payload),
         }
         if place >= 8 {
@@ -96,6 +102,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         12 => Just(Deed::Duty),
         4 => (0..18_usize, 0..64_u32).prop_map(|(register, bit)| Deed::Spoilt(register, bit)),
         4 => registers().prop_map(Deed::Raw),
+        3 => Just(Deed::Fill),
         1 => Just(Deed::Trap),
     ]
 }
@@ -124,7 +131,9 @@ fn actor(shared: Arc<Mutex<Shared>>) -> Script {
         writeln!(shared.seen, "{:?}: {entry:x?} {foreign:?} {signals:?}", context.vcpu).unwrap();
         if context.start().is_some() {
             owed = None;
-            return Ok(wait());
+            let own = partition_base(context.vcpu.partition.get());
+            let (tx, rx) = (own + 0x1_0000, own + 0x1_1000);
+            return Ok(call(Call::RxtxMap { width: Width::Bits64, tx, rx, page_count: 1 }));
         }
         if let tantalum_hal::Entry::Answer(registers) = context.entry {
             match Call::decode(&registers) {
@@ -148,6 +157,7 @@ fn actor(shared: Arc<Mutex<Shared>>) -> Script {
                 Ok(Event::PartitionCall(registers))
             }
             Some(Deed::Raw(registers)) => Ok(Event::PartitionCall(registers)),
+            Some(Deed::Fill) => Ok(call(Call::PartitionInfoGet { uuid: Uuid::nil(), count_only: false })),
             Some(Deed::Trap) => Ok(trap(TrapKind::Instruction)),
         }
     })
@@ -165,7 +175,11 @@ fn boot(build: impl FnOnce(SimBuilder) -> SimBuilder) -> (Sim, Arc<Mutex<Shared>
     let builder = SimBuilder::new()
         .cpus(2)
         .partition_with("all", [script(), script()], modern)
-        .partition_with("one", [script()], |_| {});
+        .partition_with("one", [script()], |_| {})
+        .partition_with("deaf", [script()], |manifest| {
+            manifest.set("ffa-version", 0x1_0002_u32);
+            manifest.set("messaging-method", 2_u32);
+        });
     (build(builder).boot(), shared)
 }
 

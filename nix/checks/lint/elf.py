@@ -30,6 +30,8 @@ PANIC = re.compile(
 # Is code of the machine's crates, which was inlined into logic.
 MACHINE = re.compile(r"^<?(tantalum_(aarch64|qemu_virt)|spmc)::")
 
+MACHINE_FILES = re.compile(r"/crates/(aarch64|qemu-virt)/|/bin/")
+
 # Is the Rust library's own code, which whoever it is inlined into answers for.
 LIBRARY = re.compile(r"/library/|/rustc/|rust-core|rustlib")
 
@@ -42,7 +44,8 @@ PROVEN = [
     (r"/heapless-[^/]*/src/", r"add_overflow", "adds lengths of what is in memory"),
     (r"/fdt-[^/]*/src/", r".", "reads device trees only behind `manifest::validate`, see the fuzz targets"),
     (r"/crates/manifest/src/[a-z]*\.rs:0$", r"unwrap_failed|expect_failed", "is `fdt`'s, of which the line was lost"),
-    (r":(0|\?)$", r"add_overflow", "lost its line where the compiler merged it with others of these kinds"),
+    (r"/core/src/ops/arith\.rs", r"(add|sub)_overflow", "is a library's operator, on lengths of what is in memory"),
+    (r"/crates/\w+/src/\S*\.rs:\d+$", r"add_overflow", "lost its place where the compiler merged it with one of these"),
 ]
 
 # The last resort: reports, and stops the machine.
@@ -188,7 +191,7 @@ def panics(elf, tools, verbose):
         name, line = own
         innermost = found[at][0]
         blamed = next((frame for frame in found[at] if not LIBRARY.search(frame[1])), own)
-        if MACHINE.search(blamed[0]):
+        if MACHINE.search(blamed[0]) or MACHINE_FILES.search(blamed[1]):
             others.setdefault(blamed[0], set()).add(callee.name)
             continue
         reason = next(

@@ -22,8 +22,7 @@ twice() {
 }
 # What eth0 has dropped, of all kinds: to be compared, since it may do so before it is up.
 dropped() {
-	cd /sys/class/net/eth0/statistics
-	grep . rx_dropped rx_errors tx_dropped tx_errors
+	grep . /sys/class/net/eth0/statistics/[rt]x_dropped /sys/class/net/eth0/statistics/[rt]x_errors
 }
 succeeds $LINENO "the peer $peer comes up" reach "$peer"
 before=$(dropped)

@@ -4,6 +4,9 @@
 // receives one, over TCP. The receiver compares every byte with what it must be, and says so to the sender at the
 // end. So success here means that the stream to the peer arrived whole too, and that the peer has heard of it: either
 // machine may be switched off then.
+//
+// At most WINDOW bytes are under way at a time, so that a switch whose queues hold as much loses none of them: what TCP
+// has to send again is a fault then, and no congestion.
 #include "stream.h"
 
 #include <arpa/inet.h>
@@ -19,6 +22,7 @@
 
 #define PORT 5201
 #define CHUNK 65536
+#define WINDOW 65536
 
 struct header {
 	uint64_t seed;
@@ -104,6 +108,7 @@ static int connected(const char *peer)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT) };
 	struct timespec pause = { .tv_nsec = 100000000 };
+	int window = WINDOW;
 
 	if (inet_pton(AF_INET, peer, &address.sin_addr) != 1) {
 		fprintf(stderr, "transfer: %s is no address\n", peer);
@@ -113,7 +118,7 @@ static int connected(const char *peer)
 	for (int tries = 0; tries < 600; tries++) {
 		int to = socket(AF_INET, SOCK_STREAM, 0);
 
-		if (to < 0)
+		if (to < 0 || setsockopt(to, SOL_SOCKET, SO_SNDBUF, &window, sizeof(window)) < 0)
 			die("socket");
 		if (connect(to, (struct sockaddr *)&address, sizeof(address)) == 0)
 			return to;

@@ -8,8 +8,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use heapless::Vec;
 use spin::Mutex;
 use tantalum_hal::vm::Host;
+use tantalum_hal::{InterruptSetting, Trigger};
 use tantalum_manifest::{BlockBackend as Backend, MAX_PORTS, MAX_VIRTIO_DEVICES, VirtioDevice};
-use tantalum_types::{Ipa, Pa, PageRange};
+use tantalum_types::{CpuIndex, Ipa, Pa, PageRange};
 
 use crate::cpu::Cpu;
 use crate::disk::{DiskOn, MachineDisk};
@@ -17,17 +18,20 @@ use crate::layout::VIRTIO_INTID;
 use crate::vgic::VcpuSet;
 use crate::virtio::{
     Block, BlockConfig, Budget, Console, ConsoleBackend, Entropy, EntropySource, GuestMemory,
-    IDENTIFIER_LENGTH, Net, NetPort, OutOfMemory, Progress, RamDisk,
+    IDENTIFIER_LENGTH, Net, NetPort, OutOfMemory, Progress, RamDisk, SECTOR_SIZE,
 };
 use crate::vm::Vm;
 use crate::vmm::Vmm;
 use crate::vswitch::{PortConfig, Switch};
 
 /// Counts the frames that can wait for a port.
-const QUEUE: usize = 64;
+const QUEUE: usize = 256;
 
 /// How many times in a second it is tried again what a backend has refused.
 const RETRIES: u64 = 1000;
+
+/// The priority of a disk's interrupt, in the middle.
+const DISK_PRIORITY: u8 = 0x80;
 
 /// Is the network between the virtual machines.
 pub(crate) type Network = Switch<MAX_PORTS, QUEUE>;
@@ -81,10 +85,14 @@ impl Devices {
         }
     }
 
-    /// Puts a device into place `index`.
-    pub(crate) fn put(&self, index: usize, device: Device) {
+    /// Puts the device that `build` returns into place `index`.
+    ///
+    /// A device is large, and who reads a manifest needs much of the stack already: so each kind of device is built in a
+    /// frame of its own, which is gone when the next one is built.
+    #[inline(never)]
+    fn put(&self, index: usize, build: impl FnOnce() -> Device) {
         if let Some(slot) = self.slots.get(index) {
-            slot.lock().device = device;
+            slot.lock().device = build();
         }
     }
 
@@ -303,33 +311,24 @@ impl Vmm {
     ) {
         let Some(devices) = self.devices(vm.index()) else { return };
         for (index, device) in vm.manifest.devices.iter().enumerate() {
-            let device = match *device {
+            match *device {
                 VirtioDevice::Block { backend: Backend::Ram(file), read_only } => {
                     let Ok(range) = PageRange::from_size(file.start, file.size) else { continue };
-                    let disk = RamDisk::new(range);
-                    let sectors = disk.sectors();
-                    let config = BlockConfig {
-                        sectors,
-                        read_only,
-                        erase: true,
-                        identifier: identifier(vm.name(), index),
-                    };
-                    Device::RamDisk(Block::new(config), disk)
+                    let sectors = range.size() >> SECTOR_SIZE.trailing_zeros();
+                    let identifier = identifier(vm.name(), index);
+                    let config = BlockConfig { sectors, read_only, erase: true, identifier };
+                    devices.put(index, || Device::RamDisk(Block::new(config), RamDisk::new(range)));
                 }
                 VirtioDevice::Block { backend: Backend::Disk(number), read_only } => {
                     match self.take_disk(vm, index, number, &mut spare, host) {
                         Ok((disk, sectors, never_written)) => {
-                            let config = BlockConfig {
-                                sectors,
-                                read_only: read_only || never_written,
-                                erase: false,
-                                identifier: identifier(vm.name(), index),
-                            };
-                            Device::Disk(Block::new(config), disk)
+                            let read_only = read_only || never_written;
+                            let identifier = identifier(vm.name(), index);
+                            let config = BlockConfig { sectors, read_only, erase: false, identifier };
+                            devices.put(index, || Device::Disk(Block::new(config), disk));
                         }
                         Err(why) => {
                             log::error!("vm {}: there is no device {index}: {why}", vm.name());
-                            continue;
                         }
                     }
                 }
@@ -337,12 +336,13 @@ impl Vmm {
                     let config = PortConfig { mac, limit: None };
                     // The manifest's ports and addresses are each one device's.
                     self.network.lock().connect(port.into(), config, host.now());
-                    Device::Network(Net::new(mac), port.into())
+                    devices.put(index, || Device::Network(Net::new(mac), port.into()));
                 }
-                VirtioDevice::Console => Device::Console(Console::new(), Line::new()),
-                VirtioDevice::Entropy => Device::Entropy(Entropy::new()),
-            };
-            devices.put(index, device);
+                VirtioDevice::Console => {
+                    devices.put(index, || Device::Console(Console::new(), Line::new()));
+                }
+                VirtioDevice::Entropy => devices.put(index, || Device::Entropy(Entropy::new())),
+            }
         }
     }
 
@@ -362,6 +362,16 @@ impl Vmm {
         let disk = host.disk(number).ok_or("the machine has no disk of that number; give it one")?;
         let memory = spare().ok_or("\"memory-pool\" has no 256 KiB left for its buffers; raise its size")?;
         machine.give(vm.index(), index, disk.intid, memory);
+        // It comes to where the device does what is left to do.
+        let home = vm.vcpus.first().map_or_else(CpuIndex::default, crate::vcpu::Vcpu::home);
+        let setting = InterruptSetting {
+            enabled: true,
+            priority: DISK_PRIORITY,
+            trigger: Trigger::Level,
+            secure: false,
+            target: home,
+        };
+        host.configure_interrupt(home, disk.intid, &setting);
         Ok((number, disk.sectors, disk.read_only))
     }
 }

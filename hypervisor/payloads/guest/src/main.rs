@@ -19,7 +19,9 @@
     clippy::unwrap_used
 )]
 
+mod benchmarks;
 mod cases;
+mod hostile;
 mod machine;
 mod test;
 mod virtio;
@@ -35,7 +37,13 @@ fn on_reference() -> bool {
     tree::argument("guest.reference=") == Some("1")
 }
 
-/// Does what the command line asks for: all cases, or with `guest.only=NAME` those whose names begin so.
+/// Returns the number that the command line has behind `name`.
+fn number(name: &str) -> Option<u64> {
+    tree::argument(name)?.parse().ok()
+}
+
+/// Does what the command line asks for: all cases, or with `guest.only=NAME` those whose names begin so; with
+/// `guest.benchmarks=1` those of `benchmarks` instead; with `guest.hostile=SEED` what `hostile` has.
 fn main() {
     line(format_args!("guest: starts at EL{}", sysreg::read::currentel() >> 2));
     let by_smc = tree::compatible("arm,psci-1.0").any(|node| tree::is_text(&node, "method", "smc"));
@@ -48,7 +56,12 @@ fn main() {
         }
     }
     line(format_args!("guest: {} CPUs up", cpus::count()));
+    if let Some(seed) = number("guest.hostile=") {
+        return hostile::run(seed, number("guest.rounds="));
+    }
+    let suites: &[&[test::Case]] =
+        if number("guest.benchmarks=").is_some() { &[benchmarks::CASES] } else { cases::ALL };
     let only = tree::argument("guest.only=").unwrap_or_default();
-    let (failed, count) = run_all(cases::ALL, |case| case.name.starts_with(only), Test::run);
+    let (failed, count) = run_all(suites, |case| case.name.starts_with(only), Test::run);
     line(format_args!("guest: {failed} of {count} cases failed"));
 }

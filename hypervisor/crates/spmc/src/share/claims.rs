@@ -103,6 +103,7 @@ impl<const N: usize> Claims<N> {
         // There are as many entries as places, and one was free.
         if self.in_order.push(index).is_ok()
             && let Some(behind) = self.in_order.get_mut(at..)
+            && !behind.is_empty()
         {
             behind.rotate_right(1);
         }

@@ -273,11 +273,15 @@ impl Spmc {
     pub(super) fn fill_with_zeros(&self, handle: Handle, platform: &impl Platform) -> Result<(), Status> {
         let mut done: usize = 0;
         loop {
-            let batch: Vec<PageRange<Pa>, ZEROED_AT_A_TIME> = {
+            let mut batch: Vec<PageRange<Pa>, ZEROED_AT_A_TIME> = Vec::new();
+            {
                 let ledger = self.ledger.lock();
                 let Some(share) = ledger.share(handle) else { return Ok(()) };
-                ledger.ranges(share).skip(done).take(ZEROED_AT_A_TIME).collect()
-            };
+                for range in ledger.ranges(share).skip(done).take(ZEROED_AT_A_TIME) {
+                    // There are as many places.
+                    let _ = batch.push(range);
+                }
+            }
             if batch.is_empty() {
                 return Ok(());
             }

@@ -48,6 +48,8 @@ mod wait;
 
 use crate::test::Case;
 
+pub(crate) use smccc::offers;
+
 /// Lists all suites.
 pub(crate) const ALL: &[&[Case]] = &[
     boot::CASES,

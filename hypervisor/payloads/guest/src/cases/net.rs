@@ -50,6 +50,11 @@ impl Port {
         port.outgoing.clear();
         (0..buffers.min(port.receive.size)).for_each(|slot| port.give(slot));
         port.receive.notify();
+        // What came while nobody listened.
+        while let Some((slot, _)) = port.receive.take() {
+            port.give(slot as u16);
+            port.receive.notify();
+        }
         port
     }
 

@@ -13,7 +13,7 @@ const VERSION: u64 = 0x8000_0000;
 const ARCH_FEATURES: u64 = 0x8000_0001;
 
 /// Tells whether the machine takes calls by `conduit`: where nobody does, the instruction is undefined.
-pub(super) fn offers(conduit: Conduit) -> bool {
+pub(crate) fn offers(conduit: Conduit) -> bool {
     catch(|| _ = psci::call_by(conduit, psci::function::VERSION, [0; 3])).is_none()
 }
 

@@ -36,6 +36,8 @@ fn to_each_cpu(t: &Test) {
     for target in 0..cpus::count() {
         let spi = prepare(SPI, target);
         arrives(t, SPI, target, || spi.pend(true));
+        // A virtual CPU interface may keep an end to itself until its CPU asks for something.
+        cpus::on(target, || _ = spi.is_active());
         t.check(!spi.is_pending() && !spi.is_active(), format_args!("it is not over"));
         spi.retire();
     }

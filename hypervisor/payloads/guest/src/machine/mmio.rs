@@ -72,6 +72,13 @@ pub(crate) fn read32_signed(address: usize) -> u64 {
     value
 }
 
+/// Reads a word of 32 bits at an address of devices, and returns how many ticks went by.
+pub(crate) fn timed_read32(address: usize) -> u64 {
+    check(address);
+    // SAFETY: as above.
+    unsafe { tantalum_payload::counter::timed_read(address) }
+}
+
 /// Reads a word of 32 bits at an address of devices into the register that holds nothing.
 pub(crate) fn read32_into_nothing(address: usize) {
     check(address);

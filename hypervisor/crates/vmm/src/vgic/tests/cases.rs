@@ -228,6 +228,105 @@ fn what_is_more_urgent_interrupts_however_many_are_active() {
 }
 
 #[test]
+fn what_has_no_list_register_is_deactivated_by_its_number() {
+    let machine = Machine::new(1);
+    let interface = &machine.interfaces[0];
+    interface.set_up(0xff, 2, true);
+    machine.write(0, Frame::Distributor, 0xc08, 0xaaaa_aaaa);
+    for (intid, priority) in [(40, 0x80), (41, 0x40), (42, 0x20)] {
+        machine.priority(intid, priority);
+        assert_eq!(machine.vgic.pulse(intid), only(0));
+        assert_eq!(machine.enter(0), Entered::default());
+        assert_eq!(interface.acknowledge(), intid);
+        interface.end(intid);
+        machine.maintain(0);
+    }
+    let active = || {
+        let (active, _) = machine.vgic.read(vcpu(0), interface, Frame::Distributor, 0x304, 4);
+        assert_eq!(machine.enter(0), Entered::default());
+        active
+    };
+    assert_eq!(active(), 0b111 << 8);
+    // Not in the order in which they came.
+    for (intid, left) in [(40, 0b110), (41, 0b100), (42, 0)] {
+        if !interface.deactivate_by_number(intid) {
+            machine.vgic.deactivate(vcpu(0), interface, intid);
+            assert_eq!(machine.enter(0), Entered::default());
+        }
+        machine.maintain(0);
+        assert_eq!(active(), left << 8, "{intid} has ended");
+    }
+}
+
+#[test]
+fn one_that_comes_again_does_not_keep_out_what_is_more_urgent() {
+    let machine = Machine::new(2);
+    machine.write(0, Frame::Distributor, 0xc08, 0xaaaa_aaaa);
+    for (intid, priority) in [(40, 0x80), (41, 0x90), (42, 0xa0)] {
+        machine.priority(intid, priority);
+    }
+    assert_eq!(machine.vgic.pulse(40), only(0));
+    assert_eq!(machine.enter(0), Entered::default());
+    assert_eq!(machine.interfaces[0].acknowledge(), 40);
+    // It comes again, and is less urgent now than those that come with it.
+    machine.priority(40, 0xb0);
+    for intid in [40, 41, 42] {
+        assert_eq!(machine.vgic.pulse(intid), only(0));
+    }
+    assert_eq!(machine.enter(0), Entered::default());
+    machine.maintain(0);
+    machine.interfaces[0].end(40);
+    machine.maintain(0);
+    for intid in [41, 42, 40] {
+        assert_eq!(machine.interfaces[0].acknowledge(), intid);
+        machine.maintain(0);
+        machine.interfaces[0].end(intid);
+        machine.maintain(0);
+    }
+}
+
+#[test]
+fn one_that_comes_again_comes_to_whom_it_was_routed_meanwhile() {
+    let machine = Machine::new(4);
+    machine.write(0, Frame::Distributor, 0xc08, 0xaaaa_aaaa);
+    assert_eq!(machine.vgic.pulse(40), only(0));
+    assert_eq!(machine.enter(0), Entered::default());
+    assert_eq!(machine.interfaces[0].acknowledge(), 40);
+    assert_eq!(machine.write(1, Frame::Distributor, 0x6000 + 40 * 8, 1), only(0));
+    assert_eq!(machine.vgic.pulse(40), only(0), "who has it");
+    assert_eq!(machine.enter(0), Entered::default());
+    machine.interfaces[0].end(40);
+    assert!(machine.interfaces[0].is_maintenance_needed());
+    machine.vgic.maintain(vcpu(0));
+    assert_eq!(machine.enter(0), Entered { ended: 0, concerned: only(1) });
+    assert_eq!(machine.interfaces[0].acknowledge(), SPURIOUS);
+    assert_eq!(machine.enter(1), Entered::default());
+    assert_eq!(machine.interfaces[1].acknowledge(), 40);
+}
+
+#[test]
+fn what_another_one_has_acknowledged_can_be_deactivated() {
+    let machine = Machine::new(4);
+    machine.write(0, Frame::Distributor, 0xc08, 0xaaaa_aaaa);
+    assert_eq!(machine.vgic.pulse(40), only(0));
+    assert_eq!(machine.enter(0), Entered::default());
+    assert_eq!(machine.interfaces[0].acknowledge(), 40);
+    assert_eq!(machine.vgic.pulse(40), only(0));
+    assert_eq!(machine.write(1, Frame::Distributor, 0x384, 1 << 8), only(0));
+    assert_eq!(machine.enter(0), Entered::default());
+    // Its priority still runs, which only its own end drops; but it comes again then.
+    assert_eq!(machine.interfaces[0].list_register(0).state, ListState::Pending);
+    // The physical one that a timer stands for ends with it, and is not told apart by who has it.
+    machine.vgic.pend_linked(vcpu(1), &machine.interfaces[1], 27);
+    assert_eq!(machine.enter(1), Entered::default());
+    assert_eq!(machine.interfaces[1].acknowledge(), 27);
+    let frame = Frame::Redistributor(vcpu(1));
+    assert_eq!(machine.write(0, frame, 0x1_0380, 1 << 27), only(1));
+    assert_eq!(machine.enter(1), Entered { ended: 1 << 27, concerned: VcpuSet::EMPTY });
+    assert_eq!(machine.interfaces[1].list_register(0).state, ListState::Invalid);
+}
+
+#[test]
 fn who_reads_what_another_one_holds_lets_it_come_out() {
     let machine = Machine::new(4);
     machine.write(0, Frame::Distributor, 0xc08, 2);
