@@ -106,40 +106,41 @@ const fn success() -> Call {
     Call::Success32 { target: tantalum_ffa::Target::NONE, results: [0; 6] }
 }
 
-/// Holds which version a virtual machine speaks.
+/// Holds which version a virtual machine speaks: the hypervisor's own until another is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Negotiation {
-    version: Version,
+    /// Whether it is 1.0 instead.
+    is_old: bool,
     /// Whether it has made another call than FFA_VERSION.
     frozen: bool,
 }
 
 impl Negotiation {
-    /// Assumes the hypervisor's own version until another is asked for.
+    /// Assumes the hypervisor's own version. Nothing in it is other than zero.
     pub(super) const fn new() -> Self {
-        Self { version: RELAY_VERSION, frozen: false }
+        Self { is_old: false, frozen: false }
     }
 
     /// Returns the version that is spoken.
     pub(super) const fn version(&self) -> Version {
-        self.version
+        if self.is_old { Version::V1_0 } else { RELAY_VERSION }
     }
 
     /// Ends the negotiation, and returns the version.
     pub(super) const fn freeze(&mut self) -> Version {
         self.frozen = true;
-        self.version
+        self.version()
     }
 
     /// Answers FFA_VERSION, and from then on the lower of both versions is spoken; `None` is NOT_SUPPORTED.
     pub(super) fn request(&mut self, requested: u32) -> Option<Version> {
         let requested =
             Version::from_raw(requested).filter(|version| version.major == RELAY_VERSION.major)?;
-        let agreed = requested.min(RELAY_VERSION);
-        if self.frozen && agreed != self.version {
+        let is_old = requested < RELAY_VERSION;
+        if self.frozen && is_old != self.is_old {
             return None;
         }
-        self.version = agreed;
+        self.is_old = is_old;
         Some(RELAY_VERSION)
     }
 }

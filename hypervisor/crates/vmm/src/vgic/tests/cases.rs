@@ -327,6 +327,21 @@ fn what_another_one_has_acknowledged_can_be_deactivated() {
 }
 
 #[test]
+fn a_physical_interrupt_is_ended_where_it_was_taken_even_if_nothing_was_signalled() {
+    let machine = Machine::new(4);
+    machine.write(0, Frame::Distributor, 0, 0);
+    for index in 0..2 {
+        assert_eq!(machine.enter(index), Entered::default());
+    }
+    machine.vgic.pend_linked(vcpu(1), &machine.interfaces[1], 27);
+    assert_eq!(machine.enter(1), Entered::default());
+    let frame = Frame::Redistributor(vcpu(1));
+    machine.write(0, frame, 0x1_0300, 1 << 27);
+    assert_eq!(machine.write(0, frame, 0x1_0380, 1 << 27), only(1));
+    assert_eq!(machine.enter(1), Entered { ended: 1 << 27, concerned: VcpuSet::EMPTY });
+}
+
+#[test]
 fn who_reads_what_another_one_holds_lets_it_come_out() {
     let machine = Machine::new(4);
     machine.write(0, Frame::Distributor, 0xc08, 2);
