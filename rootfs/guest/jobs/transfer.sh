@@ -16,7 +16,9 @@ again() {
 	counter snmp Tcp RetransSegs
 }
 # A segment that is sent again because the peer's CPU was busy arrives twice,
-# and the peer says so. Whatever else was sent again had been lost.
+# and the peer says so. Whatever else was sent again had been lost; but what
+# opens and ends a connection, and the answer before its end, is not told of:
+# three segments of each of the two connections.
 twice() {
 	counter netstat TcpExt TCPDSACKRecvSegs
 }
@@ -31,5 +33,5 @@ succeeds $LINENO "$bytes bytes in each direction" transfer "$peer" "$bytes"
 [ -z "$output" ] || note "$output"
 again=$(($(again) - again)) twice=$(($(twice) - twice))
 note "$again segments sent again, $twice arrived twice"
-expect $LINENO "segments were lost" "$((again > twice))" 0
+expect $LINENO "segments of the streams were lost" "$((again - twice > 6))" 0
 expect $LINENO "what eth0 has dropped" "$(dropped)" "$before"
