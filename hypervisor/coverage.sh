@@ -34,7 +34,7 @@ programs=$(cargo test --tests --no-run --message-format=json $packages 2> "$out/
 # What is counted is the code, not the tests that lie in its files: their lines stand behind `mod tests`.
 # shellcheck disable=SC2086
 "$tools/llvm-cov" export --format=lcov --instr-profile "$profiles/all.profdata" $programs \
-  --ignore-filename-regex '(/registry/|/vendor/|/rustc/|/rustlib/|/tests/|/sim/|/model/|/fuzz/|tests\.rs$)' > "$out/lcov.info"
+  --ignore-filename-regex '(/registry/|/vendor/|/rustc/|/rustlib/|/tests/|/sim/|/model/|/fuzz/|/partitions/|tests\.rs$)' > "$out/lcov.info"
 awk -F'[:,]' -v out="$out" '
   $1 == "SF" {
     file = $0; sub(/^SF:/, "", file); sub(/^.*hypervisor\//, "", file); sub(/^\/src\//, "", file)

@@ -5,3 +5,4 @@ mod against_arm_ffa;
 mod codec;
 mod memory;
 mod strategies;
+mod text;
