@@ -310,7 +310,8 @@ pub struct Disk {
     pub sectors: u64,
     /// Whether it cannot be written.
     pub read_only: bool,
-    /// The INTID of the shared, level-sensitive interrupt that says that a request has ended.
+    /// The INTID of the shared, level-sensitive interrupt that says that a request has ended. The machine has set it up,
+    /// for its first processing element.
     pub intid: u32,
 }
 

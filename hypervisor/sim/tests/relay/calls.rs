@@ -211,3 +211,26 @@ fn a_partition_hears_no_message_of_the_framework_from_a_virtual_machine() {
         assert_eq!(world.does(0, Call::DirectRequest(message)), Err(Status::InvalidParameters));
     }
 }
+
+#[test]
+fn registers_that_no_answer_uses_are_the_callers() {
+    let world = World::new(1);
+    let message = DirectMessage {
+        width: Width::Bits64,
+        sender: id(0),
+        receiver: sp(5),
+        framework: None,
+        payload: [0; 5],
+    };
+    for call in [
+        Call::IdGet,
+        Call::Version { requested: 0x1_0001 },
+        Call::DirectRequest(message),
+        Call::PartitionInfoGet { uuid: Uuid::nil(), count_only: true },
+        Call::MsgWait { retain_rx: false },
+    ] {
+        let mut registers = call.encode();
+        registers.0[8..].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(world.raw_on(0, 0, registers).0[8..], registers.0[8..], "{call:?}");
+    }
+}

@@ -9,7 +9,7 @@ use spin::Mutex;
 use tantalum_aarch64::memory;
 use tantalum_hal::vm::{DiskEnd, DiskOperation, DiskRequest};
 
-use super::layout;
+use super::{interrupts, layout};
 
 /// Bounds the block devices.
 const MAX_DISKS: usize = 4;
@@ -188,7 +188,10 @@ pub(super) fn start() {
             continue;
         };
         match Disk::start(base, intid, shared) {
-            Ok(disk) => *place.lock() = Some(disk),
+            Ok(disk) => {
+                *place.lock() = Some(disk);
+                interrupts::enable_shared(intid);
+            }
             Err(reason) => log::warn!("the block device at {base:#x} cannot be used: {reason}"),
         }
     }

@@ -44,18 +44,23 @@ pub(super) unsafe fn start() {
             // What the crate names after the Secure view has the same place in the Non-secure one.
             gic.distributor().configure_default_settings();
             *GIC.lock() = Some(gic);
-            let first = CpuIndex::default();
-            let setting = InterruptSetting {
-                enabled: true,
-                priority: PRIORITY,
-                trigger: Trigger::Level,
-                secure: false,
-                target: first,
-            };
-            configure(first, layout::UART_INTID, &setting);
+            enable_shared(layout::UART_INTID);
         }
         Err(error) => log::error!("interrupts cannot be used: {error}"),
     }
+}
+
+/// Enables a level-sensitive shared interrupt of a device, on the first processing element.
+pub(super) fn enable_shared(intid: u32) {
+    let first = CpuIndex::default();
+    let setting = InterruptSetting {
+        enabled: true,
+        priority: PRIORITY,
+        trigger: Trigger::Level,
+        secure: false,
+        target: first,
+    };
+    configure(first, intid, &setting);
 }
 
 /// Takes the redistributor of this processing element, which is `cpu`, into use, with the interrupts that the hypervisor

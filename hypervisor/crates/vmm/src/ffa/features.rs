@@ -109,7 +109,8 @@ const fn success() -> Call {
 /// Holds which version a virtual machine speaks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Negotiation {
-    version: Version,
+    /// The version that was agreed on; the hypervisor's own until one is.
+    agreed: Option<Version>,
     /// Whether it has made another call than FFA_VERSION.
     frozen: bool,
 }
@@ -117,18 +118,21 @@ pub(super) struct Negotiation {
 impl Negotiation {
     /// Assumes the hypervisor's own version until another is asked for.
     pub(super) const fn new() -> Self {
-        Self { version: RELAY_VERSION, frozen: false }
+        Self { agreed: None, frozen: false }
     }
 
     /// Returns the version that is spoken.
     pub(super) const fn version(&self) -> Version {
-        self.version
+        match self.agreed {
+            Some(version) => version,
+            None => RELAY_VERSION,
+        }
     }
 
     /// Ends the negotiation, and returns the version.
     pub(super) const fn freeze(&mut self) -> Version {
         self.frozen = true;
-        self.version
+        self.version()
     }
 
     /// Answers FFA_VERSION, and from then on the lower of both versions is spoken; `None` is NOT_SUPPORTED.
@@ -136,10 +140,10 @@ impl Negotiation {
         let requested =
             Version::from_raw(requested).filter(|version| version.major == RELAY_VERSION.major)?;
         let agreed = requested.min(RELAY_VERSION);
-        if self.frozen && agreed != self.version {
+        if self.frozen && agreed != self.version() {
             return None;
         }
-        self.version = agreed;
+        self.agreed = Some(agreed);
         Some(RELAY_VERSION)
     }
 }

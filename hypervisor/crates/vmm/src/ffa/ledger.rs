@@ -74,17 +74,34 @@ impl Share {
     }
 }
 
+/// Is the place of a transaction. With a tag of its own, so that a free one is zero in every byte.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum Place {
+    Free,
+    Taken(Share),
+}
+
+impl Place {
+    const fn share(&self) -> Option<&Share> {
+        match self {
+            Self::Free => None,
+            Self::Taken(share) => Some(share),
+        }
+    }
+}
+
 /// Holds what of a virtual machine's memory is not simply its own.
 #[derive(Debug)]
 pub(super) struct Ledger {
     extents: Vec<Extent, MAX_RANGES>,
-    shares: [Option<Share>; MAX_SHARES],
+    shares: [Place; MAX_SHARES],
 }
 
 impl Ledger {
     /// Builds the ledger of one that owns all its memory.
     pub(super) const fn new() -> Self {
-        Self { extents: Vec::new(), shares: [None; MAX_SHARES] }
+        Self { extents: Vec::new(), shares: [Place::Free; MAX_SHARES] }
     }
 
     /// Returns what the page at `page` is.
@@ -110,26 +127,29 @@ impl Ledger {
         if usize::try_from(range_count).map_or(true, |count| count > room) {
             return Err(Status::NoMemory);
         }
-        let free = (0..).zip(&mut self.shares).find(|(_, entry)| entry.is_none());
-        let (index, entry) = free.ok_or(Status::NoMemory)?;
-        *entry = Some(share);
+        let free = (0..).zip(&mut self.shares).find(|(_, place)| place.share().is_none());
+        let (index, place) = free.ok_or(Status::NoMemory)?;
+        *place = Place::Taken(share);
         Ok(Slot(index))
     }
 
     /// Returns a transaction.
     pub(super) fn share(&self, slot: Slot) -> Option<&Share> {
-        self.shares.get(usize::from(slot.0))?.as_ref()
+        self.shares.get(usize::from(slot.0))?.share()
     }
 
     /// Returns a transaction for a change.
     pub(super) fn share_mut(&mut self, slot: Slot) -> Option<&mut Share> {
-        self.shares.get_mut(usize::from(slot.0))?.as_mut()
+        match self.shares.get_mut(usize::from(slot.0))? {
+            Place::Free => None,
+            Place::Taken(share) => Some(share),
+        }
     }
 
     /// Finds the transaction with this handle.
     pub(super) fn find(&self, handle: Handle) -> Option<Slot> {
-        let known = |share: &Option<Share>| share.is_some_and(|share| share.handle == handle);
-        let found = (0..).zip(&self.shares).find(|(_, share)| known(share));
+        let known = |place: &Place| place.share().is_some_and(|share| share.handle == handle);
+        let found = (0..).zip(&self.shares).find(|(_, place)| known(place));
         found.filter(|_| handle != Handle::NONE).map(|(index, _)| Slot(index))
     }
 
@@ -187,12 +207,12 @@ impl Ledger {
 
     /// Tells whether all memory is simply owned.
     pub(super) fn is_empty(&self) -> bool {
-        self.extents.is_empty() && self.shares.iter().all(Option::is_none)
+        self.extents.is_empty() && self.shares.iter().all(|place| place.share().is_none())
     }
 
     fn free(&mut self, slot: Slot) {
-        if let Some(entry) = self.shares.get_mut(usize::from(slot.0)) {
-            *entry = None;
+        if let Some(place) = self.shares.get_mut(usize::from(slot.0)) {
+            *place = Place::Free;
         }
     }
 

@@ -225,6 +225,21 @@ impl Relay {
         below: &impl Below,
         memory: &impl VmMemory,
     ) -> CallRegisters {
+        let mut answer = self.answer(caller, registers, below, memory);
+        // Nothing up to FF-A 1.1 uses the other registers: they stay the caller's (SMC Calling Convention 1.2, section 2.6).
+        for (to, own) in answer.0.iter_mut().zip(&registers.0).skip(8) {
+            *to = *own;
+        }
+        answer
+    }
+
+    fn answer(
+        &self,
+        caller: Caller,
+        registers: &CallRegisters,
+        below: &impl Below,
+        memory: &impl VmMemory,
+    ) -> CallRegisters {
         if !self.is_there() {
             return answer::unknown_function();
         }

@@ -1,6 +1,7 @@
 //! Who has asked which execution context of a partition, so that nobody goes on with, or gets the answer to, a call of
 //! another virtual machine.
 
+use heapless::Vec;
 use tantalum_ffa::{Status, Target};
 use tantalum_types::{CpuIndex, EndpointId, MAX_PARTITIONS, MAX_VCPUS, VmIndex};
 
@@ -44,7 +45,7 @@ pub(super) struct Partition {
 /// Holds what the execution contexts of all partitions are at.
 #[derive(Debug)]
 pub(super) struct Turns {
-    partitions: [Option<Partition>; MAX_PARTITIONS],
+    partitions: Vec<Partition, MAX_PARTITIONS>,
     turns: [[Turn; MAX_VCPUS]; MAX_PARTITIONS],
     /// A bit for each execution context that is to be given time.
     waiting: [u8; MAX_PARTITIONS],
@@ -54,7 +55,7 @@ impl Turns {
     /// Knows of no partition.
     pub(super) const fn new() -> Self {
         Self {
-            partitions: [None; MAX_PARTITIONS],
+            partitions: Vec::new(),
             turns: [[Turn::Free; MAX_VCPUS]; MAX_PARTITIONS],
             waiting: [0; MAX_PARTITIONS],
         }
@@ -62,11 +63,10 @@ impl Turns {
 
     /// Notes that a partition exists; one that is known already, once. What there is no room for is not reached.
     pub(super) fn add(&mut self, partition: Partition) {
-        let known = |other: &&mut Option<Partition>| {
-            other.as_ref().is_none_or(|other| other.endpoint == partition.endpoint)
-        };
-        if let Some(entry) = self.partitions.iter_mut().find(known) {
-            *entry = Some(partition);
+        match self.partitions.iter_mut().find(|other| other.endpoint == partition.endpoint) {
+            Some(known) => *known = partition,
+            // There are no more of them than places, or the others are not reached.
+            None => drop(self.partitions.push(partition)),
         }
     }
 
@@ -76,7 +76,7 @@ impl Turns {
     /// INVALID_PARAMETERS if there is no such partition.
     pub(super) fn context(&self, endpoint: EndpointId, cpu: CpuIndex) -> Result<Context, Status> {
         (0..)
-            .zip(self.partitions.iter().flatten())
+            .zip(&self.partitions)
             .find(|(_, partition)| partition.endpoint == endpoint)
             .map(|(index, partition)| Context {
                 partition: index,
@@ -111,7 +111,7 @@ impl Turns {
     /// Notes that execution context `vcpu` of a partition is to be given time, and returns on which processing element:
     /// none if that does not matter.
     pub(super) fn wait(&mut self, endpoint: EndpointId, vcpu: u16) -> Option<CpuIndex> {
-        let known = (0..).zip(self.partitions.iter().flatten());
+        let known = (0..).zip(&self.partitions);
         let (index, partition) = known.into_iter().find(|(_, partition)| partition.endpoint == endpoint)?;
         let waiting = self.waiting.get_mut(usize::from(u8::try_from(index).ok()?))?;
         let vcpu = if partition.is_multi_processor { vcpu } else { 0 };
@@ -123,7 +123,7 @@ impl Turns {
     /// while it worked for nobody.
     pub(super) fn next(&self, cpu: CpuIndex) -> Option<Context> {
         for index in 0..MAX_PARTITIONS {
-            let Some(Some(partition)) = self.partitions.get(index).copied() else { continue };
+            let Some(partition) = self.partitions.get(index).copied() else { continue };
             let Ok(context) = self.context(partition.endpoint, cpu) else { continue };
             let Some(bit) = 1_u8.checked_shl(context.vcpu.into()) else { continue };
             let turn = self.turn(context);

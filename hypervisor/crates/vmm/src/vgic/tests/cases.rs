@@ -401,10 +401,12 @@ fn a_virtual_cpu_that_is_turned_on_again_begins_anew() {
 
 #[test]
 fn many_processing_elements_at_once_lose_nothing() {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::thread;
 
     const ROUNDS: u64 = 2_000;
+    /// How often nothing may come in a row before it is said to be lost.
+    const PATIENCE: u64 = 10_000_000;
     let vgic = Vgic::new(2);
     let setup = Interface::new(1);
     vgic.load(vcpu(1), &setup);
@@ -415,13 +417,17 @@ fn many_processing_elements_at_once_lose_nothing() {
     let _concerned = vgic.write(vcpu(1), &setup, Frame::Distributor, 0, 4, 3);
     let _saved = vgic.save(vcpu(1), &setup);
     let taken = [const { AtomicU64::new(0) }; 4];
+    let lost = AtomicBool::new(false);
     thread::scope(|scope| {
         for sender in 0..4_u64 {
-            let (vgic, taken) = (&vgic, &taken);
+            let (vgic, taken, lost) = (&vgic, &taken, &lost);
             scope.spawn(move || {
                 for round in 0..ROUNDS {
                     // Each one is sent when the last one of its number was taken: so none is merged.
                     while taken[sender as usize].load(Ordering::SeqCst) < round {
+                        if lost.load(Ordering::SeqCst) {
+                            return;
+                        }
                         thread::yield_now();
                     }
                     assert_eq!(vgic.send(vcpu(0), SgiRegister::Sgi1, sender << 24 | 1 << 1), only(1));
@@ -431,8 +437,9 @@ fn many_processing_elements_at_once_lose_nothing() {
         let interface = Interface::new(1);
         vgic.load(vcpu(1), &interface);
         interface.set_up(0xff, 2, false);
-        let mut left = 4 * ROUNDS;
-        while left > 0 {
+        let (mut left, mut patience) = (4 * ROUNDS, PATIENCE);
+        while left > 0 && patience > 0 {
+            patience -= 1;
             assert_eq!(vgic.enter(vcpu(1), &interface), Entered::default());
             if interface.is_maintenance_needed() {
                 vgic.maintain(vcpu(1));
@@ -445,8 +452,9 @@ fn many_processing_elements_at_once_lose_nothing() {
             }
             interface.end(intid);
             taken[intid as usize].fetch_add(1, Ordering::SeqCst);
-            left -= 1;
+            (left, patience) = (left - 1, PATIENCE);
         }
+        lost.store(true, Ordering::SeqCst);
     });
     assert!(taken.iter().all(|count| count.load(Ordering::SeqCst) == ROUNDS));
 }
