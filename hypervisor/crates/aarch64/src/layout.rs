@@ -18,8 +18,9 @@ pub(crate) const STACK_SIZE: usize = 0x3000;
 pub(crate) const STACK_STRIDE: usize = STACK_SIZE + GUARD_SIZE;
 
 /// Counts the bytes that the first stack has more than the others: the first processing element also boots, and to read
-/// the manifests and build the partitions takes up to 35 KiB, where calls take 9.
-pub(crate) const BOOT_STACK_EXTRA: usize = 0x8000;
+/// the manifests and build what they describe takes up to 35 KiB with partitions and up to 64 with virtual machines, where
+/// calls take 9.
+pub(crate) const BOOT_STACK_EXTRA: usize = 0x1_0000;
 
 /// Counts the bytes below a stack that are never mapped, so that an overflow faults at once.
 pub(crate) const GUARD_SIZE: usize = 0x1000;
