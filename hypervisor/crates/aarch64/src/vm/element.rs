@@ -229,9 +229,11 @@ impl VmElement {
             Entry::Exception(exception) => inject::inject(context, *exception),
         }
         loop {
+            let registers = &raw mut context.registers;
             // SAFETY: the context is this processing element's, its system registers are loaded, and stage 2 is its
-            // virtual machine's. Whatever runs reaches only the memory that stage 2 gives it.
-            let reason = unsafe { tantalum_enter(&raw mut context.registers) };
+            // virtual machine's. Whatever runs reaches only the memory that stage 2 gives it. x0 to x17 stay in the
+            // context, of whose registers they are the first eighteen.
+            let reason = unsafe { tantalum_enter(registers, (&raw mut (*registers).x).cast()) };
             context.instruction = context.registers.pc;
             if let Some(event) = self.judge(reason, context) {
                 return event;

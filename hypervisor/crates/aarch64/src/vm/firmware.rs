@@ -11,8 +11,9 @@ const SYSTEM_RESET: u64 = 0x8400_0009;
 
 fn call(function: u64, arguments: [u64; 3]) -> u64 {
     let [x1, x2, x3] = arguments;
-    let [x0, ..] =
-        smc::call(&CallRegisters::from_first_eight([function, x1, x2, x3, 0, 0, 0, 0])).first_eight();
+    let mut registers = CallRegisters::from_first_eight([function, x1, x2, x3, 0, 0, 0, 0]);
+    smc::call(&mut registers);
+    let [x0, ..] = registers.first_eight();
     x0
 }
 

@@ -221,7 +221,9 @@ impl<const TABLES: usize> Host for VmHost<TABLES> {
     }
 
     fn call_firmware(&self, call: &CallRegisters) -> CallRegisters {
-        smc::call(call)
+        let mut registers = *call;
+        smc::call(&mut registers);
+        registers
     }
 
     fn now(&self) -> u64 {
