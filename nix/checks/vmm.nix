@@ -1,4 +1,4 @@
-# The bare-metal suite for virtual machines: on QEMU's virt board itself, which says what is right, and in a VM.
+# The bare-metal suite for virtual machines: on QEMU's virt board itself, which says what is right.
 { lib, sysroots, packages, ... }:
 
 let
@@ -23,10 +23,5 @@ in
     name = "vmm-reference";
     options = "--guest-suite --memory 256M";
     image = packages.guest-suite-image;
-  })
-  (run {
-    name = "vmm";
-    options = "--vmm";
-    image = packages.guest-suite-vms;
   })
 ]

@@ -102,6 +102,7 @@ fn level_stays(t: &Test) {
             settle();
         }
         lower();
+        t.check(!line.is_pending(), format_args!("pending without its level"));
         t.equal("nothing to acknowledge", gic::acknowledge_nothing(), gic::SPURIOUS);
     });
 }
