@@ -60,11 +60,26 @@ INDIRECT = 4
 # which `manifest::validate` sees to.
 AGAIN = [(r"^fdt::|<fdt::", 8), (r".", 2)]
 
-# Entry points by a pattern of their symbols, the bytes of their stack, and what they are.
-STACKS = [
-    (r"^_start$", 0xC000, "the first CPU: boot, then events"),
-    (r"^tantalum_warm_entry$", 0x4000, "another CPU: events"),
-]
+# Entry points by a pattern of their symbols, and what they are. Stacks are what lies above a guard page, for each CPU as
+# much, and for the first one also what the linker script puts below.
+FIRST, OTHER = r"^_start$", r"^tantalum_warm_entry$"
+CPUS, GUARD = 8, 0x1000
+
+
+def stack_sizes(elf, tools):
+    """Returns each kind of entry point by a pattern of its symbol, the bytes of its stack, and what it is."""
+    symbols = {}
+    for line in run(tools + "nm", "--demangle", "--print-size", elf).splitlines():
+        row = re.match(r"^([0-9a-f]+)(?: ([0-9a-f]+))? \S (.*)$", line)
+        if row:
+            symbols[row[3].split("::")[-1]] = (int(row[1], 16), int(row[2] or "0", 16))
+    stacks, size = symbols["STACKS"]
+    each = size // CPUS
+    below = stacks - symbols["__boot_stack_start"][0]
+    return [
+        (FIRST, below + each - GUARD, "the first CPU: boot, then events"),
+        (OTHER, each - GUARD, "another CPU: events"),
+    ]
 
 
 def run(tool, *arguments, stdin=None):
@@ -263,7 +278,7 @@ def stacks(elf, tools, verbose):
         return result
 
     good = True
-    for pattern, size, what in STACKS:
+    for pattern, size, what in stack_sizes(elf, tools):
         roots = [function for function in functions.values() if re.search(pattern, function.name)]
         if not roots:
             print(f"{what}: there is no {pattern}")

@@ -22,7 +22,6 @@ global_asm!(
     include_str!("entry.S"),
     MAX_CPUS = const MAX_CPUS,
     STACKS = sym layout::STACKS,
-    BOOT_STACK_EXTRA = const layout::BOOT_STACK_EXTRA,
     STACK_STRIDE = const layout::STACK_STRIDE,
     STACK_SIZE = const layout::STACK_SIZE,
     MAIR = const stage1::MAIR,

@@ -91,7 +91,7 @@ tantalum_warm_entry:
 select_stack:
 	msr	daifset, #0xf
 	msr	spsel, #1
-	adrp	x9, {STACKS} + {BOOT_STACK_EXTRA}
+	adrp	x9, {STACKS}
 	mov	x10, #{STACK_STRIDE}
 	madd	x9, x0, x10, x9
 	add	sp, x9, x10

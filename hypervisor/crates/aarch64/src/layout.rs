@@ -4,7 +4,8 @@
 //! `__text_start`, `__text_end`, `__rodata_start`, `__rodata_end`, `__data_start` (initialised and zeroed data,
 //! stage-1 tables and emergency stacks), `__data_end`, `__bss_start`, `__bss_end`, `__image_end`. The sections
 //! `.stage1_tables`, `.emergency_stacks` and `.stacks` have no contents; `.stacks` is not part of the data, since it
-//! is not mapped as a whole.
+//! is not mapped as a whole. From `__boot_stack_start` to the stacks there is what the first one has more than the others,
+//! for the first processing element also boots: that takes the more, the more an image builds.
 
 use core::cell::UnsafeCell;
 use core::ops::Range;
@@ -16,10 +17,6 @@ pub(crate) const STACK_SIZE: usize = 0x3000;
 
 /// Counts the bytes from one stack to the next: a stack and the guard page below it.
 pub(crate) const STACK_STRIDE: usize = STACK_SIZE + GUARD_SIZE;
-
-/// Counts the bytes that the first stack has more than the others: the first processing element also boots, and to read
-/// the manifests and build the partitions takes up to 35 KiB, where calls take 9. Virtual machines are larger: 55 KiB.
-pub(crate) const BOOT_STACK_EXTRA: usize = 0x1_4000;
 
 /// Counts the bytes below a stack that are never mapped, so that an overflow faults at once.
 pub(crate) const GUARD_SIZE: usize = 0x1000;
@@ -67,10 +64,10 @@ pub(crate) struct Stacks<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
 // SAFETY: nobody reaches the bytes by way of the static: they belong to the code that runs on them.
 unsafe impl<const SIZE: usize> Sync for Stacks<SIZE> {}
 
-/// The stacks, the first one with its extra bytes lowest.
+/// The stacks. The linker script puts the extra bytes of the first one below them.
 #[unsafe(link_section = ".stacks")]
-pub(crate) static STACKS: Stacks<{ BOOT_STACK_EXTRA + MAX_CPUS * STACK_STRIDE }> =
-    Stacks(UnsafeCell::new([0; BOOT_STACK_EXTRA + MAX_CPUS * STACK_STRIDE]));
+pub(crate) static STACKS: Stacks<{ MAX_CPUS * STACK_STRIDE }> =
+    Stacks(UnsafeCell::new([0; MAX_CPUS * STACK_STRIDE]));
 
 /// The stacks for faults of the hypervisor.
 #[unsafe(link_section = ".emergency_stacks")]
@@ -79,11 +76,16 @@ pub(crate) static EMERGENCY_STACKS: Stacks<{ MAX_CPUS * EMERGENCY_STACK_SIZE }> 
 
 /// Returns each stack without its guard.
 pub(crate) fn each_stack() -> impl Iterator<Item = Range<u64>> {
+    unsafe extern "C" {
+        static __boot_stack_start: u8;
+    }
+    // The symbol has an address only: nothing is read through it.
+    let lowest = (&raw const __boot_stack_start).addr() as u64;
     // A handful of stacks within an image of a few hundred KiB: nothing wraps.
-    let start = ((&raw const STACKS).addr() as u64).wrapping_add(BOOT_STACK_EXTRA as u64);
+    let start = (&raw const STACKS).addr() as u64;
     (0..MAX_CPUS as u64).map(move |cpu| {
-        let below = start.wrapping_add(cpu.wrapping_mul(STACK_STRIDE as u64));
-        let extra = if cpu == 0 { BOOT_STACK_EXTRA as u64 } else { 0 };
-        below.wrapping_sub(extra).wrapping_add(GUARD_SIZE as u64)..below.wrapping_add(STACK_STRIDE as u64)
+        let own = start.wrapping_add(cpu.wrapping_mul(STACK_STRIDE as u64));
+        let below = if cpu == 0 { lowest } else { own };
+        below.wrapping_add(GUARD_SIZE as u64)..own.wrapping_add(STACK_STRIDE as u64)
     })
 }
