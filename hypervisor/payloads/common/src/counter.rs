@@ -21,7 +21,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Compares the counter with a loop of [`KNOWN`] instructions.
+    /// Compares the counter with a loop of `KNOWN` instructions.
     pub fn measure() -> Self {
         // SAFETY: it counts down, and keeps to the procedure call standard.
         Self { ticks_of_known: unsafe { payload_timed_loop(KNOWN / 2) } }
