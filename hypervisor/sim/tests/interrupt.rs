@@ -16,7 +16,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use tantalum_ffa::notification::NotificationList;
-use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Target, Width, answer};
+use tantalum_ffa::{Call, DirectMessage, FrameworkMessage, Status, Target, Uuid, Width, answer};
 use tantalum_hal::{
     ForeignInterrupts, InterruptLine, InterruptSetting, Platform, TimerRegister, VirtualInterrupts,
 };
@@ -710,6 +710,96 @@ fn who_answers_with_something_pending_handles_it_before_the_answer_arrives() {
     assert_eq!(payload(sim.ask(0, request(SECOND, PAYLOAD))), PAYLOAD);
     assert_eq!(noted(&log), ["8001@0 41", "8001@0 41", "8002@0 answered"]);
     assert_eq!(ended(&sim, 41), 2);
+}
+
+/// Lets a partition send and receive requests of both forms, and speak FF-A 1.2 from the beginning.
+fn modern(manifest: &mut Node) {
+    manifest.set("ffa-version", 0x1_0002_u32);
+    manifest.set("messaging-method", 0x603_u32);
+}
+
+/// What a request of the second form brings in x4 to x17; its answer brings the complement of each.
+const WHOLE: [u64; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, u64::MAX];
+
+fn service_request(sender: EndpointId, receiver: EndpointId) -> Call {
+    Call::DirectRequest2 { sender, receiver, uuid: Uuid::nil(), payload: WHOLE }
+}
+
+/// Is [`SECOND`], which is stopped by interrupt `intid` in each request and then answers it; `owned` are those that it
+/// handles itself, when it is told of them.
+fn interrupted_service(intid: u32, owned: &'static [u32], log: &Log) -> Script {
+    let log = log.clone();
+    guest(move |guest| {
+        for intid in owned {
+            assert_eq!(guest.paravirtual(ENABLE, [u64::from(*intid), 1, 0]), 0);
+        }
+        let mut news = guest.wait();
+        loop {
+            news = match news {
+                Call::DirectRequest2 { sender, receiver, payload, .. } => {
+                    guest.set_level(intid, true);
+                    guest.stopped_by(InterruptLine::Secure);
+                    note(&log, SECOND, guest.cpu(), "answers");
+                    let payload = payload.map(|word| !word);
+                    guest.call(Call::DirectResponse2 { sender: receiver, receiver: sender, payload })
+                }
+                Call::Interrupt { .. } => {
+                    drain(guest, SECOND, &log);
+                    guest.wait()
+                }
+                other => panic!("{other:?} is nothing to wait for"),
+            };
+        }
+    })
+}
+
+#[test]
+fn an_answer_of_the_second_form_that_is_held_up_arrives_with_all_its_registers() {
+    let answers = WHOLE.map(|word| !word);
+    // Another partition has to handle an interrupt before the answer arrives, or whoever answers has to itself.
+    for (intid, owned, handled) in
+        [(40, &[][..], &["8001@0 40", "8001@0 told 40"][..]), (41, &[41][..], &["8002@0 41"][..])]
+    {
+        let log = Log::default();
+        let own = log.clone();
+        let asker = guest(move |guest| {
+            let mut news = guest.wait();
+            loop {
+                let Call::DirectRequest2 { sender, receiver, .. } = news else { panic!("{news:?}") };
+                let answer = guest.call(service_request(receiver, SECOND));
+                note(&own, receiver, guest.cpu(), "answered");
+                let Call::DirectResponse2 { payload, .. } = answer else { panic!("{answer:?}") };
+                news = guest.call(Call::DirectResponse2 { sender: receiver, receiver: sender, payload });
+            }
+        });
+        let sim = machine()
+            .partition_with("owner", [owner(FIRST, &[40], &log, |_, _| {})], owns(0, &[(40, LEVEL)]))
+            .partition_with("service", [interrupted_service(intid, owned, &log)], |manifest| {
+                modern(manifest);
+                queues(manifest);
+                owns(1, &[(41, LEVEL)])(manifest);
+            })
+            .partition_with("asker", [asker], modern)
+            .boot();
+        sim.call(0, Call::Version { requested: 0x1_0002 });
+        let mut expected = Vec::new();
+        for receiver in [SECOND, THIRD] {
+            assert_eq!(
+                sim.ask(0, service_request(EndpointId::HYPERVISOR, receiver)),
+                Call::DirectResponse2 {
+                    sender: receiver,
+                    receiver: EndpointId::HYPERVISOR,
+                    payload: answers
+                },
+                "{intid}"
+            );
+            expected.push("8002@0 answers");
+            expected.extend(handled);
+        }
+        expected.push("8003@0 answered");
+        assert_eq!(noted(&log), expected, "the interrupt comes between the answer and its arrival");
+        assert_eq!(ended(&sim, intid), 2);
+    }
 }
 
 #[test]

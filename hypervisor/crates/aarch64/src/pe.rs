@@ -109,8 +109,10 @@ impl core::error::Error for Unsupported {}
 /// registers move only when a context uses them.
 ///
 /// The keys of pointer authentication EL3 does switch, where it lets the Secure world have them at all (TF-A's
-/// CTX_INCLUDE_PAUTH_REGS): so the normal world's are none of our business, and ours stay those of the context that ran
-/// last, however often the normal world runs in between.
+/// CTX_INCLUDE_PAUTH_REGS=1, which `tfa/default.nix` sets): so the normal world's are none of our business, and ours stay
+/// those of the context that ran last, however often the normal world runs in between. With a TF-A that is built without
+/// it the access of the SPMC itself is undefined, and the boot ends there. The case `keys_of_both_worlds` of the
+/// bare-metal suite shows that nobody has another one's.
 ///
 /// A context is put away before the next one is taken: another processing element may wait for it, and nobody who
 /// waits holds anything.

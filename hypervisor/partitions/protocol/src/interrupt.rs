@@ -4,7 +4,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tantalum_ffa::{Call, DirectMessage, Status, Width};
 use tantalum_sdk::interrupt::TIMER;
-use tantalum_sdk::processor::{arm_timer, counter, hold, hold_call, interruptible, look, timer};
+use tantalum_sdk::processor::{
+    Keys, arm_timer, counter, exchange_keys, hold, hold_call, interruptible, look, timer,
+};
 use tantalum_sdk::{CallError, Delivery, Line, Spmc};
 use tantalum_types::EndpointId;
 
@@ -38,6 +40,14 @@ pub mod command {
     /// Looks for the pattern made of the seed x4, which somebody else has in the FP and SIMD registers: x4 is how many
     /// of them hold it here.
     pub const LOOK: u64 = 0x5441_0308;
+    /// Sets the keys of pointer authentication of this execution context by the seed x4: x4 is how many of their ten
+    /// registers held what the seed x5 makes, x5 how many what the seed x6 makes, x6 the first of them.
+    pub const KEYS: u64 = 0x5441_0309;
+}
+
+/// Returns the keys of pointer authentication that `seed` makes. Those of seeds that differ have no register alike.
+pub fn keys(seed: u64) -> Keys {
+    core::array::from_fn(|index| (seed << 8 | index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// Bounds the interrupts that are told apart.
@@ -138,6 +148,7 @@ impl Interrupts {
             command::PARAVIRTUAL => Ok(paravirtual(spmc, arguments)),
             command::TIMES => Ok(self.times()),
             command::LOOK => Ok([result::OK, look(first), 0, 0, 0]),
+            command::KEYS => Ok(change_keys(arguments)),
             command::STOP => {
                 self.stop.store(1, Ordering::Release);
                 Ok([result::OK, 0, 0, 0, 0])
@@ -196,6 +207,18 @@ impl Interrupts {
         })?;
         Some(counts)
     }
+}
+
+fn change_keys([seed, expected, unexpected, _]: [u64; 4]) -> [u64; 5] {
+    let found = exchange_keys(keys(seed));
+    let [first, ..] = found;
+    let count = |seed| {
+        found
+            .iter()
+            .zip(keys(seed))
+            .fold(0, |count: u64, (found, key)| count.wrapping_add(u64::from(*found == key)))
+    };
+    [result::OK, count(expected), count(unexpected), first, 0]
 }
 
 /// Has the next partition hold its registers, and holds the own ones meanwhile.

@@ -166,6 +166,19 @@ fn a_chain_holds_registers_and_a_missing_hop_is_named() {
 }
 
 #[test]
+fn keys_are_told_apart_by_their_seeds() {
+    let machine = Machine::new();
+    let set = |seed, expected, unexpected| {
+        machine.send(0x8001, Width::Bits64, [interrupt::command::KEYS, seed, expected, unexpected, 0])
+    };
+    assert_eq!(set(1, 5, 6)[..3], [result::OK, 0, 0]);
+    assert_eq!(set(2, 1, 3), [result::OK, 10, 0, interrupt::keys(1)[0], 0]);
+    assert_eq!(set(3, 1, 2), [result::OK, 0, 10, interrupt::keys(2)[0], 0]);
+    let pairs = interrupt::keys(1).into_iter().zip(interrupt::keys(2));
+    assert!(pairs.into_iter().all(|(one, other)| one != other));
+}
+
+#[test]
 fn a_life_is_told_from_the_next_by_its_mark() {
     use lifecycle::command::{LIFE, LOOP, YIELD};
     assert_ne!(LIFE, LOOP);

@@ -43,13 +43,36 @@ pub enum Offence {
     Undefined,
 }
 
-pub use imp::{arm_timer, counter, hold, hold_call, interruptible, look, offend, timer};
+/// Holds what the registers of the keys of pointer authentication do: APIAKeyLo_EL1, APIAKeyHi_EL1, and so on with APIB,
+/// APDA, APDB and APGA.
+pub type Keys = [u64; 10];
+
+pub use imp::{arm_timer, counter, exchange_keys, hold, hold_call, interruptible, look, offend, timer};
 
 #[cfg(target_os = "none")]
 mod imp {
     use core::arch::asm;
 
-    use super::{AtomicU32, CallRegisters, Held, Offence, Spmc, Timer};
+    use super::{AtomicU32, CallRegisters, Held, Keys, Offence, Spmc, Timer};
+
+    /// Writes a register of a key of pointer authentication, and returns what it held.
+    macro_rules! exchange_key {
+        ($register:literal, $value:expr) => {{
+            let before: u64;
+            // SAFETY: partitions are built without pointer authentication, so nothing depends on the key.
+            unsafe {
+                asm!(
+                    concat!("mrs {}, ", $register),
+                    concat!("msr ", $register, ", {}"),
+                    "isb",
+                    out(reg) before,
+                    in(reg) $value,
+                    options(nostack, preserves_flags)
+                );
+            }
+            before
+        }};
+    }
 
     unsafe extern "C" {
         fn tantalum_sdk_hold(seed: u64, deadline: u64, stop: *const u32, turns: *mut u64) -> u64;
@@ -167,15 +190,33 @@ mod imp {
         // SAFETY: the function keeps to the procedure call standard.
         unsafe { tantalum_sdk_look(seed) }
     }
+
+    /// Sets the keys of pointer authentication of this execution context, and returns what they were.
+    pub fn exchange_keys(keys: Keys) -> Keys {
+        let [ia_low, ia_high, ib_low, ib_high, da_low, da_high, db_low, db_high, ga_low, ga_high] = keys;
+        [
+            exchange_key!("s3_0_c2_c1_0", ia_low),
+            exchange_key!("s3_0_c2_c1_1", ia_high),
+            exchange_key!("s3_0_c2_c1_2", ib_low),
+            exchange_key!("s3_0_c2_c1_3", ib_high),
+            exchange_key!("s3_0_c2_c2_0", da_low),
+            exchange_key!("s3_0_c2_c2_1", da_high),
+            exchange_key!("s3_0_c2_c2_2", db_low),
+            exchange_key!("s3_0_c2_c2_3", db_high),
+            exchange_key!("s3_0_c2_c3_0", ga_low),
+            exchange_key!("s3_0_c2_c3_1", ga_high),
+        ]
+    }
 }
 
 #[cfg(not(target_os = "none"))]
 mod imp {
     use core::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{AtomicU32, CallRegisters, Held, Offence, Spmc, Timer};
+    use super::{AtomicU32, CallRegisters, Held, Keys, Offence, Spmc, Timer};
 
     static COUNTER: AtomicU64 = AtomicU64::new(0);
+    static KEYS: [AtomicU64; 10] = [const { AtomicU64::new(0) }; 10];
 
     /// Does nothing: there is nobody who could stop the partition.
     pub fn offend(_offence: Offence) {}
@@ -211,5 +252,11 @@ mod imp {
     /// Finds nothing.
     pub fn look(_seed: u64) -> u64 {
         0
+    }
+
+    /// Sets keys that nothing uses, and returns what they were.
+    pub fn exchange_keys(keys: Keys) -> Keys {
+        let mut keys = keys.into_iter();
+        KEYS.each_ref().map(|key| key.swap(keys.next().unwrap_or_default(), Ordering::Relaxed))
     }
 }

@@ -272,10 +272,11 @@ fn secure_interrupt(t: &Test) {
 }
 
 /// Measures a message while `count` CPUs send one after the other, each to the execution context of a partition on it:
-/// the median of each CPU, of which the largest counts. If one had to wait for another it would be more than of one CPU.
+/// the median of each CPU, of which the largest counts. If one had to wait for another in half of its messages it would be
+/// more than of one CPU.
 ///
 /// QEMU runs the CPUs in turns, and what another one does in its turn counts too, so the few messages in which that
-/// happens are set aside by taking the median.
+/// happens are set aside by taking the median, and with them any wait that is not in half of the messages.
 fn measure_cpus(t: &Test, count: usize) {
     const MESSAGES: usize = 129;
     let receivers = [ECHO, RELAY];

@@ -73,6 +73,9 @@ pub(crate) mod command {
     pub(crate) const EXITS: u64 = 0x5441_0303;
     /// Lets the alarm of "irq" go off in x4 seconds.
     pub(crate) const ARM_ALARM: u64 = 0x5441_0305;
+    /// Sets the keys of pointer authentication by the seed x4: x4 is how many of their ten registers held what the seed x5
+    /// makes, x5 how many what the seed x6 makes, x6 the first of them.
+    pub(crate) const KEYS: u64 = 0x5441_0309;
     /// Fails in the way x4, without an answer.
     pub(crate) const FAIL: u64 = 0x5441_0400;
     /// Marks the present life with x4: x4 is how many such commands it has seen, x5 the mark before.

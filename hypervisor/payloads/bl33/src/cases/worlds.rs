@@ -6,9 +6,11 @@ use tantalum_ffa::{Call, Status, Target};
 use crate::endpoint::{ECHO, FIRST_MARK, IRQ, PARTITIONS, RELAY, TIMER_INTERRUPT, command, request, result};
 use crate::machine::cpus;
 use crate::machine::interrupts;
+use crate::machine::keys;
 use crate::test::{Answer, Case, Test, cases};
 use tantalum_payload::call::wait;
 use tantalum_payload::console::ticks_per_second;
+use tantalum_types::EndpointId;
 
 pub(crate) const CASES: &[Case] = cases![
     registers_of_both_worlds,
@@ -20,6 +22,7 @@ pub(crate) const CASES: &[Case] = cases![
     cpu_off_is_told,
     cpu_off_with_a_timer,
     cpu_off_in_the_middle,
+    keys_of_both_worlds,
 ];
 
 /// Returns how many ticks a number of microseconds has.
@@ -54,7 +57,7 @@ fn registers_of_both_worlds(t: &Test) {
 
 /// Returns how often a partition's timer has come.
 #[track_caller]
-fn timers(t: &Test, partition: tantalum_types::EndpointId) -> [u64; 4] {
+fn timers(t: &Test, partition: EndpointId) -> [u64; 4] {
     t.tells(partition, command::COUNTS, [TIMER_INTERRUPT.into(), 0, 0, 0])
 }
 
@@ -228,4 +231,61 @@ fn cpu_off_in_the_middle(t: &Test) {
         t.check(got == payload, format_args!("got {got:x?}"));
     });
     everybody_works(t);
+}
+
+/// Returns the keys of pointer authentication that `seed` makes, as the partitions make them too.
+fn keys_of(seed: u64) -> [u64; 10] {
+    core::array::from_fn(|index| (seed << 8 | index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// Lets a partition set its keys by `seed`. It must have found all those that `before` makes, if it has set any before,
+/// and none that `other` makes, whoever that is.
+fn change_keys(t: &Test, partition: EndpointId, seed: u64, before: Option<u64>, other: u64) {
+    let [own, others, first, _] =
+        t.tells(partition, command::KEYS, [seed, before.unwrap_or_default(), other, 0]);
+    t.check(
+        others == 0 && before.is_none_or(|_| own == 10),
+        format_args!("{partition}: {own} of its own keys, {others} of others', the first {first:#x}"),
+    );
+}
+
+/// Everybody has keys of pointer authentication of his own, the normal world on each CPU and each execution context of
+/// a partition, and keeps them whoever has run in between.
+///
+/// The SPMC switches them between execution contexts only; the worlds are kept apart by EL3, if TF-A is built with
+/// CTX_INCLUDE_PAUTH_REGS=1.
+fn keys_of_both_worlds(t: &Test) {
+    if !keys::offered() {
+        return t.check(false, format_args!("the CPU has no pointer authentication"));
+    }
+    let seed = |who: u64, cpu: usize, round: u64| who << 16 | (cpu as u64) << 8 | round;
+    let kept = |cpu, round, after: &str| {
+        t.check(
+            keys::read() == keys_of(seed(1, cpu, round)),
+            format_args!("CPU {cpu}: after {after} the normal world has {:x?}", keys::read()),
+        );
+    };
+    cpus::on_all(|cpu| {
+        let found = keys::read();
+        for round in 0..4_u64 {
+            let normal = seed(1, cpu, round);
+            keys::write(keys_of(normal));
+            for (who, partition, other) in [(2, ECHO, normal), (3, RELAY, seed(2, cpu, round))] {
+                let before = round.checked_sub(1).map(|round| seed(who, cpu, round));
+                change_keys(t, partition, seed(who, cpu, round), before, other);
+                kept(cpu, round, "a partition has changed its own");
+            }
+            // From one to the other and back.
+            t.tells(RELAY, command::RELAY, [ECHO.raw().into(), 0, 0, 0]);
+            kept(cpu, round, "a chain");
+        }
+        keys::write(found);
+    });
+    // One with a single execution context takes them along.
+    let mut before = None;
+    for cpu in [3, 7, 0, 5, 5, 1] {
+        let next = seed(4, cpu, 0);
+        cpus::on(cpu, || change_keys(t, IRQ, next, before, seed(2, cpu, 3)));
+        before = Some(next);
+    }
 }

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `cpus` | the CPUs: starting them, running work on them |
 //! | `interrupts` | the GIC, the timers, and a count of what arrived |
+//! | `keys` | the keys of pointer authentication |
 //! | `memory` | pages to share and to use as buffers |
 //! | `power` | PSCI |
 
 pub(crate) mod cpus;
 pub(crate) mod interrupts;
+pub(crate) mod keys;
 pub(crate) mod memory;
 pub(crate) mod power;
 
