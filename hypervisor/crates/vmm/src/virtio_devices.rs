@@ -155,7 +155,7 @@ impl Device {
 #[derive(Clone, Copy, Debug)]
 struct Worked {
     progress: Progress,
-    /// A bit for each port of the switch to which it has sent.
+    /// A bit for each port of the switch to which it has sent, or whose frame it let wait before.
     reached: u32,
     /// When it began, as a system count.
     since: u64,
@@ -418,8 +418,10 @@ struct Port<'a> {
 }
 
 impl NetPort for Port<'_> {
-    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
-        self.reached |= self.network.lock().send(self.port, self.now, header, rest, fill);
+    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        let reached = self.network.lock().send(self.port, self.now, header, rest, fill);
+        self.reached |= reached.unwrap_or(0);
+        reached.is_some()
     }
 
     fn has_frame(&self) -> bool {
@@ -427,7 +429,9 @@ impl NetPort for Port<'_> {
     }
 
     fn receive(&mut self, take: impl FnOnce(&[u8])) {
-        self.network.lock().take(self.port, take);
+        let mut network = self.network.lock();
+        network.take(self.port, take);
+        self.reached |= network.take_ready();
     }
 }
 
