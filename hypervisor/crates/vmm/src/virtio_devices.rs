@@ -9,7 +9,7 @@ use heapless::Vec;
 use spin::Mutex;
 use tantalum_hal::vm::Host;
 use tantalum_hal::{InterruptSetting, Trigger};
-use tantalum_manifest::{BlockBackend as Backend, MAX_PORTS, MAX_VIRTIO_DEVICES, VirtioDevice};
+use tantalum_manifest::{BlockBackend as Backend, MAX_PORTS, MAX_VIRTIO_DEVICES, PortLimit, VirtioDevice};
 use tantalum_types::{CpuIndex, Ipa, Pa, PageRange};
 
 use crate::cpu::Cpu;
@@ -22,7 +22,7 @@ use crate::virtio::{
 };
 use crate::vm::Vm;
 use crate::vmm::Vmm;
-use crate::vswitch::{PortConfig, Switch};
+use crate::vswitch::{Limit, PortConfig, Switch};
 
 /// Counts the frames that can wait for a port.
 const QUEUE: usize = 256;
@@ -332,8 +332,13 @@ impl Vmm {
                         }
                     }
                 }
-                VirtioDevice::Network { port, mac } => {
-                    let config = PortConfig { mac, limit: None };
+                VirtioDevice::Network { port, mac, limit } => {
+                    let second = |limit: PortLimit| Limit {
+                        frames: limit.frames,
+                        bytes: limit.bytes,
+                        slice: host.frequency(),
+                    };
+                    let config = PortConfig { mac, limit: limit.map(second) };
                     // The manifest's ports and addresses are each one device's.
                     self.network.lock().connect(port.into(), config, host.now());
                     devices.put(index, || Device::Network(Net::new(mac), port.into()));
