@@ -214,6 +214,7 @@ pub(crate) fn blk(bytes: &[u8]) {
 /// Runs a driver of a network device.
 pub(crate) fn net(bytes: &[u8]) {
     let mut switch = Box::new(Switch::new());
+    switch.set_patience(3);
     let limit = Limit { frames: 20, bytes: 10_000, slice: 10 };
     for (port, limit) in [(0, Some(limit)), (1, None), (2, None)] {
         assert!(switch.connect(port, PortConfig { mac: [2, 0, 0, 0, 0, port as u8 + 1], limit }, 0));

@@ -40,4 +40,4 @@ pub use regions::{
 pub use services::{MAX_UUIDS, Messaging};
 pub use spmc::{MAX_REGIONS, PartitionEntry, SpmcManifest};
 pub use vm::{FileRange, MAX_BOOTARGS, MAX_VIRTIO_DEVICES, MEMORY_UNIT, VmManifest, VmsManifest};
-pub use vm_device::{BlockBackend, MAX_PORTS, VirtioDevice};
+pub use vm_device::{BlockBackend, MAX_PORTS, PortLimit, VirtioDevice};

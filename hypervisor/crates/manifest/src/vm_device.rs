@@ -9,12 +9,15 @@ use crate::vm::{FileRange, VmManifest, file};
 /// Bounds the ports of the switch between virtual machines.
 pub const MAX_PORTS: usize = 8;
 
+/// Is the least limit in bytes: what one whole frame has, or none would ever pass.
+const FRAME: u32 = 1518;
+
 const fn fields(properties: &'static [&'static str]) -> Fields {
     Fields { properties, nodes: &[], unserved: &[] }
 }
 
 const BLOCK: Fields = fields(&["compatible", "ram", "disk", "read-only"]);
-const NETWORK: Fields = fields(&["compatible", "port", "mac"]);
+const NETWORK: Fields = fields(&["compatible", "port", "mac", "limit"]);
 const PLAIN: Fields = fields(&["compatible"]);
 
 /// Describes a virtio device.
@@ -33,11 +36,22 @@ pub enum VirtioDevice {
         port: u8,
         /// Its address.
         mac: [u8; 6],
+        /// What it may send, if that is limited.
+        limit: Option<PortLimit>,
     },
     /// A console.
     Console,
     /// A source of random bytes.
     Entropy,
+}
+
+/// Says what a network device may send in a second; after silence, as much at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortLimit {
+    /// How many frames, at least one.
+    pub frames: u32,
+    /// How many bytes, headers among them, at least one whole frame.
+    pub bytes: u32,
 }
 
 /// Says what is behind a block device.
@@ -88,10 +102,23 @@ impl VirtioDevice {
         let mac = node.bytes("mac").ok_or_else(|| node.missing("mac"))?;
         match <[u8; 6]>::try_from(mac) {
             // Bit 0 of the first byte marks the address of a group.
-            Ok(mac) if mac[0] & 1 == 0 && mac != [0; 6] => Ok(Self::Network { port, mac }),
+            Ok(mac) if mac[0] & 1 == 0 && mac != [0; 6] => {
+                Ok(Self::Network { port, mac, limit: parse_limit(node)? })
+            }
             _ => Err(node.bad("mac", "the six bytes of one device's address: the first is even")),
         }
     }
+}
+
+fn parse_limit(node: &Node<'_, '_>) -> Result<Option<PortLimit>, ManifestError> {
+    const EXPECTED: &str =
+        "frames and bytes in a second, a cell each: at least 1 and 1518, or nothing could be sent";
+    let mut cells = node.cells("limit", 2, EXPECTED)?;
+    let (Some(frames), Some(bytes)) = (cells.next(), cells.next()) else { return Ok(None) };
+    if frames == 0 || bytes < FRAME || cells.next().is_some() {
+        return Err(node.bad("limit", EXPECTED));
+    }
+    Ok(Some(PortLimit { frames, bytes }))
 }
 
 /// Checks that no two virtual machines get what only one can have.

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
 
 use proptest::prelude::*;
-use tantalum_manifest::{BlockBackend, FileRange, VirtioDevice, VmsManifest};
+use tantalum_manifest::{BlockBackend, FileRange, PortLimit, VirtioDevice, VmsManifest};
 use tantalum_sim::dtb::{Flag, Node};
 use tantalum_types::{Address, Pa};
 
@@ -70,7 +70,7 @@ fn reads_everything_there_is() {
         .with("bootargs", "console=ttyAMA0")
         .with("terminal", Flag)
         .with_node(block([0x6600_0000, 0x4000]).with("read-only", Flag))
-        .with_node(network(3, 1));
+        .with_node(network(3, 1).with("limit", [1_u32, 1518]));
     one.add(Node::new("hvc").with("compatible", "tantalum,console"));
     one.add(Node::new("rng").with("compatible", "tantalum,rng"));
     let disk = Node::new("disk").with("compatible", "tantalum,blk").with("disk", 2_u32);
@@ -89,7 +89,11 @@ fn reads_everything_there_is() {
         one.devices.as_slice(),
         [
             VirtioDevice::Block { backend: BlockBackend::Ram(ram), read_only: true },
-            VirtioDevice::Network { port: 3, mac: [2, 0, 0, 0, 0, 1] },
+            VirtioDevice::Network {
+                port: 3,
+                mac: [2, 0, 0, 0, 0, 1],
+                limit: Some(PortLimit { frames: 1, bytes: 1518 })
+            },
             VirtioDevice::Console,
             VirtioDevice::Entropy,
         ]
@@ -160,6 +164,13 @@ fn refuses_a_device_that_is_not_as_it_should_be() {
     bad(|vm| vm.add(network(0, 1).with("mac", vec![3, 0, 0, 0, 0, 1])), &["one/net", "mac", "even"]);
     bad(|vm| vm.add(network(0, 1).with("mac", vec![0; 6])), &["one/net", "mac"]);
     bad(|vm| vm.add(network(0, 1).with("mac", vec![2; 5])), &["one/net", "mac", "six"]);
+    for limit in [&[][..], &[100], &[0, 9000], &[1, 1517], &[1, 9000, 1], &[1, 9000, 1, 9000]] {
+        let limit: Vec<u8> = limit.iter().flat_map(|cell: &u32| cell.to_be_bytes()).collect();
+        bad(
+            |vm| vm.add(network(0, 1).with("limit", limit)),
+            &["one/net", "limit", "frames and bytes", "1518"],
+        );
+    }
     bad(
         |vm| ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(device).into_iter().for_each(|d| vm.add(d)),
         &["at most 8"],

@@ -9,7 +9,7 @@ use heapless::Vec;
 use spin::Mutex;
 use tantalum_hal::vm::Host;
 use tantalum_hal::{InterruptSetting, Trigger};
-use tantalum_manifest::{BlockBackend as Backend, MAX_PORTS, MAX_VIRTIO_DEVICES, VirtioDevice};
+use tantalum_manifest::{BlockBackend as Backend, MAX_PORTS, MAX_VIRTIO_DEVICES, PortLimit, VirtioDevice};
 use tantalum_types::{CpuIndex, Ipa, Pa, PageRange};
 
 use crate::cpu::Cpu;
@@ -22,7 +22,7 @@ use crate::virtio::{
 };
 use crate::vm::Vm;
 use crate::vmm::Vmm;
-use crate::vswitch::{PortConfig, Switch};
+use crate::vswitch::{Limit, PortConfig, Switch};
 
 /// Counts the frames that can wait for a port.
 const QUEUE: usize = 256;
@@ -70,10 +70,10 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Devices {
     slots: [Mutex<Slot>; MAX_VIRTIO_DEVICES],
-    /// A bit for each device that has something to do.
+    /// A bit for each device that has something to do, and perhaps for some that have nothing.
     pending: AtomicU32,
-    /// When that is to be done, as a system count.
-    due: AtomicU64,
+    /// For each device when it has, the complement of a system count: so the greatest one comes first, and zero never.
+    urgency: [AtomicU64; MAX_VIRTIO_DEVICES],
 }
 
 impl Devices {
@@ -81,7 +81,7 @@ impl Devices {
         Self {
             slots: [const { Mutex::new(Slot { device: Device::Absent, up: false }) }; MAX_VIRTIO_DEVICES],
             pending: AtomicU32::new(0),
-            due: AtomicU64::new(0),
+            urgency: [const { AtomicU64::new(0) }; MAX_VIRTIO_DEVICES],
         }
     }
 
@@ -107,11 +107,38 @@ impl Devices {
             slot.up = false;
         }
         self.pending.store(0, Ordering::SeqCst);
+        for urgency in &self.urgency {
+            urgency.store(0, Ordering::SeqCst);
+        }
     }
 
     /// Returns when something is to be done, as a system count; the greatest one if nothing is.
     pub(crate) fn due(&self) -> u64 {
-        if self.pending.load(Ordering::SeqCst) == 0 { u64::MAX } else { self.due.load(Ordering::SeqCst) }
+        if self.pending.load(Ordering::SeqCst) == 0 {
+            return u64::MAX;
+        }
+        let urgencies = self.urgency.iter().map(|urgency| urgency.load(Ordering::SeqCst));
+        !urgencies.max().unwrap_or(0)
+    }
+
+    /// Notes that a device has something to do at the system count `at`, and tells whether that is before what was noted.
+    fn note(&self, index: usize, at: u64) -> bool {
+        let Some(urgency) = self.urgency.get(index) else { return false };
+        let before = urgency.fetch_max(!at, Ordering::SeqCst);
+        // Who takes it clears the bit first: so there is a bit wherever there is an urgency, as soon as this returns.
+        self.pending.fetch_or(bit(index), Ordering::SeqCst);
+        !at > before
+    }
+
+    /// Takes note of a device, and tells whether it has something to do at the system count `now`.
+    fn take_due(&self, index: usize, now: u64) -> bool {
+        let Some(urgency) = self.urgency.get(index) else { return false };
+        // Zero is never due, since no count is the greatest one.
+        if self.pending.load(Ordering::SeqCst) & bit(index) == 0 || !urgency.load(Ordering::SeqCst) > now {
+            return false;
+        }
+        self.pending.fetch_and(!bit(index), Ordering::SeqCst);
+        urgency.swap(0, Ordering::SeqCst) != 0
     }
 }
 
@@ -155,7 +182,7 @@ impl Device {
 #[derive(Clone, Copy, Debug)]
 struct Worked {
     progress: Progress,
-    /// A bit for each port of the switch to which it has sent.
+    /// A bit for each port of the switch to which it has sent, or whose frame it let wait before.
     reached: u32,
     /// When it began, as a system count.
     since: u64,
@@ -209,9 +236,8 @@ impl Vmm {
         if devices.due() > now {
             return;
         }
-        let pending = devices.pending.swap(0, Ordering::SeqCst);
         for index in 0..MAX_VIRTIO_DEVICES {
-            if pending & bit(index) != 0 {
+            if devices.take_due(index, now) {
                 self.run_device(cpu, vm, index, host);
             }
         }
@@ -275,12 +301,11 @@ impl Vmm {
     /// Lets the processing element of the virtual machine's first virtual CPU run a device at the system count `at`.
     fn remind<H: Host>(&self, cpu: &mut Cpu, vm: &Vm, index: usize, at: u64, host: &H) {
         let Some(devices) = self.devices(vm.index()) else { return };
-        devices.due.store(at, Ordering::SeqCst);
-        let before = devices.pending.fetch_or(bit(index), Ordering::SeqCst);
+        let earlier = devices.note(index, at);
         match vm.vcpus.first().map(crate::vcpu::Vcpu::home) {
             Some(home) if home == cpu.index => cpu.woken = true,
-            // Who has set the bit before has kicked it.
-            Some(home) if before & bit(index) == 0 => host.kick(home),
+            // Who has noted an earlier time has kicked it.
+            Some(home) if earlier => host.kick(home),
             _ => {}
         }
     }
@@ -332,8 +357,13 @@ impl Vmm {
                         }
                     }
                 }
-                VirtioDevice::Network { port, mac } => {
-                    let config = PortConfig { mac, limit: None };
+                VirtioDevice::Network { port, mac, limit } => {
+                    let second = |limit: PortLimit| Limit {
+                        frames: limit.frames,
+                        bytes: limit.bytes,
+                        slice: host.frequency(),
+                    };
+                    let config = PortConfig { mac, limit: limit.map(second) };
                     // The manifest's ports and addresses are each one device's.
                     self.network.lock().connect(port.into(), config, host.now());
                     devices.put(index, || Device::Network(Net::new(mac), port.into()));
@@ -418,8 +448,10 @@ struct Port<'a> {
 }
 
 impl NetPort for Port<'_> {
-    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
-        self.reached |= self.network.lock().send(self.port, self.now, header, rest, fill);
+    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        let reached = self.network.lock().send(self.port, self.now, header, rest, fill);
+        self.reached |= reached.unwrap_or(0);
+        reached.is_some()
     }
 
     fn has_frame(&self) -> bool {
@@ -427,7 +459,9 @@ impl NetPort for Port<'_> {
     }
 
     fn receive(&mut self, take: impl FnOnce(&[u8])) {
-        self.network.lock().take(self.port, take);
+        let mut network = self.network.lock();
+        network.take(self.port, take);
+        self.reached |= network.take_ready();
     }
 }
 
@@ -490,4 +524,30 @@ fn identifier(name: &str, index: usize) -> [u8; IDENTIFIER_LENGTH] {
 /// Returns the word in which only bit `index`, below 32, is set.
 fn bit(index: usize) -> u32 {
     u32::try_from(index).ok().and_then(|index| 1_u32.checked_shl(index)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Devices;
+
+    #[test]
+    fn a_device_that_waits_does_not_delay_another() {
+        let devices = Devices::new();
+        assert_eq!(devices.due(), u64::MAX);
+        assert!(devices.note(2, 100));
+        assert!(devices.note(5, 1000), "its own first");
+        assert_eq!(devices.due(), 100);
+        assert!(!devices.note(2, 500), "it is to be run before");
+        assert!(devices.note(5, 900));
+        assert!(!devices.take_due(2, 99) && !devices.take_due(5, 99));
+        assert!(devices.take_due(2, 100) && !devices.take_due(2, 100), "once");
+        assert!(!devices.take_due(5, 100));
+        assert_eq!(devices.due(), 900, "what is not due stays");
+        assert!(devices.take_due(5, 901));
+        assert_eq!(devices.due(), u64::MAX);
+        devices.note(7, 3);
+        devices.reset();
+        assert_eq!(devices.due(), u64::MAX);
+        assert!(!devices.take_due(7, u64::MAX));
+    }
 }

@@ -22,6 +22,10 @@ use crate::vm::{Power, Vm};
 /// Is how long the switch remembers where an address is, in seconds (IEEE 802.1Q, table 8-6).
 const ADDRESS_AGE: u64 = 300;
 
+/// How long a frame waits for a port whose queue is full, as a part of a second: TCP sends again what it has heard nothing
+/// of for that long, so it need not wait longer.
+const PATIENCE: u64 = 5;
+
 /// Counts the pages for translation tables that [`Vmm`] shares out.
 pub const TABLE_PAGES: usize = 64;
 
@@ -80,7 +84,9 @@ impl Vmm {
         self.tables.get_mut().set_quota(TABLE_PAGES.checked_div(count).unwrap_or(0));
         let now = crate::clock::nanoseconds(host.now(), host.frequency());
         self.epoch = host.wall_clock().saturating_mul(1_000_000_000).saturating_sub(now);
-        self.network.get_mut().set_age(host.frequency().saturating_mul(ADDRESS_AGE));
+        let network = self.network.get_mut();
+        network.set_age(host.frequency().saturating_mul(ADDRESS_AGE));
+        network.set_patience(host.frequency().checked_div(PATIENCE).unwrap_or(0));
         let mut spare = manifest.vms.last().map_or(u64::MAX, |last| last.memory.end());
         for (index, vm) in VmIndex::all().zip(&manifest.vms) {
             let built = Vm::new(index, vm, self.epoch.saturating_add(now), self.tables.get_mut(), host);

@@ -3,7 +3,13 @@
 //! It learns which addresses are behind which port, and sends frames for others to every port (IEEE 802.1Q, clause 8).
 //! A frame is copied once out of its sender's memory and once into each receiver's; between them it lies in one place,
 //! however many ports it waits for. There are as many places as the queues of all ports can hold, so a port that takes
-//! nothing fills its own queue and nobody else's. What a port can learn is bounded for each port too, and the address
+//! nothing fills its own queue and nobody else's.
+//!
+//! A frame for one port only whose queue is full is not lost: it waits in its sender's memory, until the queue is half
+//! empty, so that senders go on in bursts. That holds up what its sender has for others, so it is bounded: for a port that
+//! has not emptied half its queue in some time, nobody waits until it has.
+//!
+//! What a port can learn is bounded for each port too, and the address
 //! that a port was given cannot be learned elsewhere: no port takes another's frames.
 
 mod limit;
@@ -53,6 +59,10 @@ pub struct Switch<const PORTS: usize, const QUEUE: usize> {
     used: u16,
     /// How long an address is remembered after its last frame, in the caller's unit.
     age: u64,
+    /// How long frames wait for a port whose queue is full, in the caller's unit.
+    patience: u64,
+    /// A bit for each port whose frame need not wait any more.
+    ready: u32,
 }
 
 #[derive(Debug)]
@@ -63,6 +73,10 @@ struct Port<const QUEUE: usize> {
     allowance: Allowance,
     learned: [Option<Learned>; ADDRESSES],
     queue: Deque<u16, QUEUE>,
+    /// When the queue was found full, until it is half empty.
+    full_since: Option<u64>,
+    /// A bit for each port with a frame that waits for this one.
+    awaited_by: u32,
     counters: Counters,
 }
 
@@ -98,12 +112,25 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
             free: None,
             used: 0,
             age: 0,
+            patience: 0,
+            ready: 0,
         }
     }
 
     /// Remembers addresses for `age` from now on. Until this is called they are forgotten at once.
     pub fn set_age(&mut self, age: u64) {
         self.age = age;
+    }
+
+    /// Lets frames wait for a port whose queue is full, but not longer than `patience`. Until this is called they are lost.
+    pub fn set_patience(&mut self, patience: u64) {
+        self.patience = patience;
+    }
+
+    /// Returns a bit for each port whose frame had to wait and need not any more, since this was called last. The devices
+    /// there have to be run.
+    pub fn take_ready(&mut self) -> u32 {
+        core::mem::take(&mut self.ready)
     }
 
     /// Plugs a device into port `port`, and tells whether that was possible: there is such a port, it is free, and no other
@@ -151,9 +178,12 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
 
     /// Takes the frame that has waited longest for port `port`, calls `take` once with it, and tells whether there was one.
     pub fn take(&mut self, port: usize, take: impl FnOnce(&[u8])) -> bool {
-        let Some(place) = self.ports.get_mut(port).and_then(|port| port.queue.pop_front()) else {
-            return false;
-        };
+        let Some(port) = self.ports.get_mut(port) else { return false };
+        let Some(place) = port.queue.pop_front() else { return false };
+        if port.queue.len() <= QUEUE / 2 {
+            port.full_since = None;
+            self.ready |= core::mem::take(&mut port.awaited_by);
+        }
         if let Some(frame) = self.frame(place) {
             take(frame.bytes.get(..frame.length.into()).unwrap_or_default());
             frame.references = frame.references.saturating_sub(1);
@@ -166,7 +196,46 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
 
     /// Sends a frame of `header` and `rest` bytes from port `port`, and returns a bit for each port that has got it. If
     /// there is one, `fill` is called once with a buffer for those bytes; if that says `false`, nothing is sent.
+    ///
+    /// Returns `None` if the frame has to wait: nothing has happened, and it is to be sent again when [`Self::take_ready`]
+    /// names the port, and every now and then, since nobody tells when it has waited for too long.
     pub fn send(
+        &mut self,
+        port: usize,
+        now: u64,
+        header: &[u8; ETHERNET_HEADER],
+        rest: usize,
+        fill: impl FnOnce(&mut [u8]) -> bool,
+    ) -> Option<u32> {
+        if self.has_to_wait(port, now, header) {
+            return None;
+        }
+        Some(self.send_now(port, now, header, rest, fill))
+    }
+
+    /// Tells whether a frame has to wait for the one port that it is for, and remembers that it does.
+    fn has_to_wait(&mut self, from: usize, now: u64, header: &[u8; ETHERNET_HEADER]) -> bool {
+        let (destination, source) = addresses(header);
+        let is_connected = self.ports.get(from).is_some_and(|port| port.connected);
+        if !is_connected || is_group(&destination) || self.is_forged(from, &source) {
+            return false;
+        }
+        let patience = self.patience;
+        let target = self.targets(from, &destination, now);
+        let target = if target.is_power_of_two() { target.trailing_zeros() } else { return false };
+        let target = usize::try_from(target).ok().and_then(|target| self.ports.get_mut(target));
+        let Some(port) = target else { return false };
+        if port.full_since.is_none() && port.queue.is_full() {
+            port.full_since = Some(now);
+        }
+        let waits = port.full_since.is_some_and(|since| now.saturating_sub(since) < patience);
+        if waits {
+            port.awaited_by |= bit(from);
+        }
+        waits
+    }
+
+    fn send_now(
         &mut self,
         port: usize,
         now: u64,
@@ -206,9 +275,8 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
     /// Checks who sends a frame and whether it may, learns where it is, and returns a bit for each port that should get
     /// the frame.
     fn admit(&mut self, index: usize, now: u64, header: &[u8; ETHERNET_HEADER], rest: usize) -> Option<u32> {
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, _, _] = *header;
-        let (destination, source) = ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]);
-        let owner = self.owner(&source);
+        let (destination, source) = addresses(header);
+        let (forged, owned) = (self.is_forged(index, &source), self.owner(&source).is_some());
         let port = self.ports.get_mut(index).filter(|port| port.connected)?;
         let config = port.config;
         let length = rest.checked_add(ETHERNET_HEADER).filter(|length| *length <= FRAME_MAX)?;
@@ -217,12 +285,12 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
             port.counters.limited = port.counters.limited.saturating_add(1);
             return None;
         }
-        if is_group(&source) || owner.is_some_and(|owner| owner != index) {
+        if forged {
             port.counters.forged = port.counters.forged.saturating_add(1);
             return None;
         }
         port.counters.sent = port.counters.sent.saturating_add(1);
-        if owner.is_none() {
+        if !owned {
             port.learn(&source, now);
             // It has moved here, if it was elsewhere.
             for (_, other) in self.ports.iter_mut().enumerate().filter(|(other, _)| *other != index) {
@@ -268,6 +336,11 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
         with_room
     }
 
+    /// Tells whether a frame from port `from` must not bear this address.
+    fn is_forged(&self, from: usize, source: &[u8; 6]) -> bool {
+        is_group(source) || self.owner(source).is_some_and(|owner| owner != from)
+    }
+
     /// Returns the port whose device has this address.
     fn owner(&self, mac: &[u8; 6]) -> Option<usize> {
         self.ports.iter().position(|port| port.connected && port.config.mac == *mac)
@@ -308,6 +381,8 @@ impl<const QUEUE: usize> Port<QUEUE> {
             allowance: Allowance::EMPTY,
             learned: [None; ADDRESSES],
             queue: Deque::new(),
+            full_since: None,
+            awaited_by: 0,
             counters: Counters { sent: 0, received: 0, limited: 0, forged: 0, overflowed: 0 },
         }
     }
@@ -359,15 +434,23 @@ pub struct SwitchPort<'a, const PORTS: usize, const QUEUE: usize> {
 }
 
 impl<const PORTS: usize, const QUEUE: usize> SwitchPort<'_, PORTS, QUEUE> {
-    /// Returns a bit for each port that has got a frame by this one. The devices there have to be run.
+    /// Returns a bit for each port that has got a frame by this one, or need not wait for it any more. The devices there
+    /// have to be run.
     pub fn reached(&self) -> u32 {
         self.reached
     }
 }
 
 impl<const PORTS: usize, const QUEUE: usize> NetPort for SwitchPort<'_, PORTS, QUEUE> {
-    fn send(&mut self, header: &[u8; ETHERNET_HEADER], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
-        self.reached |= self.switch.send(self.port, self.now, header, rest, fill);
+    fn send(
+        &mut self,
+        header: &[u8; ETHERNET_HEADER],
+        rest: usize,
+        fill: impl FnOnce(&mut [u8]) -> bool,
+    ) -> bool {
+        let reached = self.switch.send(self.port, self.now, header, rest, fill);
+        self.reached |= reached.unwrap_or(0);
+        reached.is_some()
     }
 
     fn has_frame(&self) -> bool {
@@ -376,7 +459,14 @@ impl<const PORTS: usize, const QUEUE: usize> NetPort for SwitchPort<'_, PORTS, Q
 
     fn receive(&mut self, take: impl FnOnce(&[u8])) {
         self.switch.take(self.port, take);
+        self.reached |= self.switch.take_ready();
     }
+}
+
+/// Returns the destination and the source of a frame.
+fn addresses(header: &[u8; ETHERNET_HEADER]) -> ([u8; 6], [u8; 6]) {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, _, _] = *header;
+    ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5])
 }
 
 fn is_group(mac: &[u8; 6]) -> bool {

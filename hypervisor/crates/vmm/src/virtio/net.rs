@@ -31,7 +31,9 @@ const BURST: usize = 32;
 pub trait NetPort {
     /// Sends a frame of a header and `rest` bytes, at most 1504; if it goes anywhere, `fill` is called once with a buffer
     /// for those. If that says `false`, they are not there and nothing is sent.
-    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool);
+    ///
+    /// Returns `false` if there is no room for it now: then `fill` was not called, and the frame comes again.
+    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> bool;
 
     /// Tells whether a frame has come. Whoever brings one runs the device.
     fn has_frame(&self) -> bool;
@@ -114,7 +116,8 @@ impl Net {
             more |= receive(queue, features, chain, link, memory, port, budget)?;
         }
         if let Some((queue, features)) = self.transport.queue(TRANSMIT) {
-            more |= transmit(queue, features, chain, link, memory, port, budget)?;
+            let sent = transmit(queue, features, chain, link, memory, port, budget)?;
+            return Ok(if more { Progress::More } else { sent });
         }
         Ok(if more { Progress::More } else { Progress::Idle })
     }
@@ -166,7 +169,7 @@ fn deliver(chain: &Chain, frame: &[u8], memory: &impl GuestMemory) -> Result<u32
     Ok(length)
 }
 
-/// Takes frames from the driver, and tells whether it stopped with frames left.
+/// Takes frames from the driver, and tells what it has left. One for which there is no room stays in the queue.
 fn transmit(
     queue: &mut Queue,
     features: RingFeatures,
@@ -175,44 +178,48 @@ fn transmit(
     memory: &impl GuestMemory,
     port: &mut impl NetPort,
     budget: &mut Budget,
-) -> Result<bool, Malformed> {
+) -> Result<Progress, Malformed> {
     for _ in 0..BURST {
         if budget.is_spent() {
-            return Ok(true);
+            return Ok(Progress::More);
         }
         if !queue.take(chain, features, memory, budget)? {
-            return Ok(false);
+            return Ok(Progress::Idle);
         }
         if link {
-            send(chain, memory, port)?;
+            if !send(chain, memory, port)? {
+                queue.put_back();
+                return Ok(Progress::Blocked);
+            }
             budget.spend(2);
         }
         queue.give_back(chain.head(), 0, memory)?;
     }
-    Ok(true)
+    Ok(Progress::More)
 }
 
-/// Sends the frame of a chain. One that is too short or too long, or asks for an offload, is lost.
-fn send(chain: &Chain, memory: &impl GuestMemory, port: &mut impl NetPort) -> Result<(), Malformed> {
+/// Sends the frame of a chain, and tells whether there was room. One that is too short or too long, or asks for an
+/// offload, is lost.
+fn send(chain: &Chain, memory: &impl GuestMemory, port: &mut impl NetPort) -> Result<bool, Malformed> {
     let mut bytes = [0; HEADER + ETHERNET_HEADER];
     let length = usize::try_from(chain.readable()).map_err(|_| Malformed)?;
-    let Some(rest) = length.checked_sub(bytes.len()) else { return Ok(()) };
+    let Some(rest) = length.checked_sub(bytes.len()) else { return Ok(true) };
     if rest > FRAME_MAX - ETHERNET_HEADER {
-        return Ok(());
+        return Ok(true);
     }
     let mut cursor = chain.reader();
     chain.read(&mut cursor, &mut bytes, memory)?;
     let Some(([flags, segmentation, ..], header)) = bytes.split_first_chunk::<HEADER>() else {
-        return Ok(());
+        return Ok(true);
     };
-    let Some(header) = header.first_chunk::<ETHERNET_HEADER>() else { return Ok(()) };
+    let Some(header) = header.first_chunk::<ETHERNET_HEADER>() else { return Ok(true) };
     if *flags != 0 || *segmentation != 0 {
-        return Ok(());
+        return Ok(true);
     }
     let mut copied = Ok(());
-    port.send(header, rest, |buffer| {
+    let had_room = port.send(header, rest, |buffer| {
         copied = chain.read(&mut cursor, buffer, memory);
         copied.is_ok()
     });
-    copied
+    copied.map(|()| had_room)
 }

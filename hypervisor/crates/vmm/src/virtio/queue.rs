@@ -163,6 +163,12 @@ impl Queue {
         Ok(true)
     }
 
+    /// Leaves the chain that was taken last to be taken again, from the ring on: what was read of it is forgotten. It was
+    /// not given back.
+    pub(crate) fn put_back(&mut self) {
+        self.next_available = self.next_available.wrapping_sub(1);
+    }
+
     /// Copies the descriptors of the chain that begins at `head`.
     fn walk(
         &self,

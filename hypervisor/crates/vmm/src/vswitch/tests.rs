@@ -33,10 +33,31 @@ fn header(to: [u8; 6], from: [u8; 6]) -> [u8; 14] {
 }
 
 fn send(switch: &mut Small, port: usize, now: u64, to: [u8; 6], from: [u8; 6], data: &[u8]) -> u32 {
+    try_to_send(switch, port, now, to, from, data).expect("no frame has to wait")
+}
+
+fn try_to_send(
+    switch: &mut Small,
+    port: usize,
+    now: u64,
+    to: [u8; 6],
+    from: [u8; 6],
+    data: &[u8],
+) -> Option<u32> {
     switch.send(port, now, &header(to, from), data.len(), |buffer| {
         buffer.copy_from_slice(data);
         true
     })
+}
+
+/// Returns a switch where frames wait up to `patience`, and port 1 has a full queue.
+fn congested(patience: u64) -> Small {
+    let mut switch = switch();
+    switch.set_patience(patience);
+    for _ in 0..4 {
+        assert_eq!(send(&mut switch, 0, 0, mac(1), mac(0), b"x"), 1 << 1);
+    }
+    switch
 }
 
 fn take(switch: &mut Small, port: usize) -> Option<Vec<u8>> {
@@ -145,7 +166,7 @@ fn a_port_that_takes_nothing_loses_its_own_frames() {
 fn a_frame_that_goes_nowhere_is_not_copied() {
     let mut switch = switch();
     let refused = |switch: &mut Small, to, from, rest| {
-        assert_eq!(switch.send(0, 0, &header(to, from), rest, |_| panic!("nobody wants it")), 0);
+        assert_eq!(switch.send(0, 0, &header(to, from), rest, |_| panic!("nobody wants it")), Some(0));
     };
     refused(&mut switch, mac(0), mac(0), 4);
     refused(&mut switch, mac(1), mac(2), 4);
@@ -153,7 +174,7 @@ fn a_frame_that_goes_nowhere_is_not_copied() {
     refused(&mut switch, mac(1), mac(0), usize::MAX);
     // One that cannot be copied goes nowhere either, and its place is free again.
     for _ in 0..100 {
-        assert_eq!(switch.send(0, 0, &header(mac(1), mac(0)), 4, |_| false), 0);
+        assert_eq!(switch.send(0, 0, &header(mac(1), mac(0)), 4, |_| false), Some(0));
     }
     assert!(!switch.has_frame(1));
     assert_eq!(send(&mut switch, 0, 0, mac(1), mac(0), &[7; 1504]), 2);
@@ -181,7 +202,105 @@ fn limits_hold_over_time() {
     assert!(!sent(&mut switch, 0, 20), "time that runs backwards earns nothing");
 }
 
+#[test]
+fn a_frame_for_a_full_port_waits_until_the_queue_is_half_empty() {
+    let mut switch = congested(100);
+    let refused = |switch: &mut Small, port: usize| {
+        let from = mac(port as u8);
+        assert_eq!(switch.send(port, 10, &header(mac(1), from), 4, |_| panic!("there is no room")), None);
+    };
+    refused(&mut switch, 0);
+    refused(&mut switch, 2);
+    assert_eq!(switch.counters(2), Counters::default(), "nothing has happened");
+    assert!(take(&mut switch, 1).is_some());
+    assert_eq!(switch.take_ready(), 0);
+    refused(&mut switch, 0);
+    assert!(take(&mut switch, 1).is_some());
+    assert_eq!(switch.take_ready(), 0b101);
+    assert_eq!(switch.take_ready(), 0, "it was said once");
+    assert_eq!(send(&mut switch, 0, 10, mac(1), mac(0), b"x"), 1 << 1);
+    assert_eq!(switch.counters(1).overflowed, 0);
+}
+
+#[test]
+fn nobody_waits_long_for_a_port_that_takes_nothing() {
+    let mut switch = congested(100);
+    assert_eq!(try_to_send(&mut switch, 0, 1000, mac(1), mac(0), b"x"), None);
+    assert_eq!(try_to_send(&mut switch, 2, 1099, mac(1), mac(2), b"x"), None, "the time is the port's");
+    assert_eq!(send(&mut switch, 0, 1100, mac(1), mac(0), b"x"), 0);
+    assert_eq!(send(&mut switch, 2, 9000, mac(1), mac(2), b"x"), 0);
+    assert_eq!(switch.counters(1).overflowed, 2);
+    // One frame taken now and then does not make others wait again, half a queue does.
+    assert!(take(&mut switch, 1).is_some());
+    assert_eq!(send(&mut switch, 0, 9000, mac(1), mac(0), b"x"), 1 << 1);
+    assert_eq!(send(&mut switch, 0, 9000, mac(1), mac(0), b"x"), 0);
+    assert!(take(&mut switch, 1).is_some() && take(&mut switch, 1).is_some());
+    for _ in 0..2 {
+        assert_eq!(send(&mut switch, 0, 9000, mac(1), mac(0), b"x"), 1 << 1);
+    }
+    assert_eq!(try_to_send(&mut switch, 0, 9000, mac(1), mac(0), b"x"), None);
+    // What waits for a device that is gone need not.
+    switch.disconnect(1);
+    assert_eq!(switch.take_ready() & 1, 1);
+    assert_eq!(send(&mut switch, 0, 9000, mac(1), mac(0), b"x"), 0b1100, "nobody knows who that is");
+}
+
+#[test]
+fn only_a_frame_for_one_port_waits() {
+    let mut switch = congested(100);
+    assert_eq!(send(&mut switch, 0, 0, [0xff; 6], mac(0), b"x"), 0b1100);
+    assert_eq!(send(&mut switch, 0, 0, mac(99), mac(0), b"x"), 0b1100);
+    assert_eq!(send(&mut switch, 0, 0, mac(2), mac(0), b"x"), 1 << 2);
+    assert_eq!(switch.counters(1).overflowed, 2);
+    assert_eq!(send(&mut switch, 2, 0, mac(1), mac(3), b"x"), 0, "it is forged");
+    assert_eq!(switch.counters(2).forged, 1);
+    switch.disconnect(3);
+    assert_eq!(send(&mut switch, 3, 0, mac(1), mac(3), b"x"), 0);
+}
+
 proptest! {
+    /// Of what three senders have for one port that takes frames in time, nothing is lost and the order is kept, and
+    /// every sender that waits is named when it need not.
+    #[test]
+    fn loses_nothing_for_a_port_that_drains(steps in prop::collection::vec((0usize..3, 1u8..7), 1..200)) {
+        let mut switch = switch();
+        switch.set_patience(u64::MAX);
+        let mut next = [0u8; 3];
+        let mut got: [Vec<u8>; 3] = Default::default();
+        let mut waiting = 0;
+        let mut drain = |switch: &mut Small, waiting: &mut u32, count| {
+            for _ in 0..count {
+                if let Some(frame) = take(switch, 3) {
+                    got[usize::from(frame[11])].push(frame[14]);
+                }
+                *waiting &= !switch.take_ready();
+            }
+        };
+        for (port, count) in steps {
+            for _ in 0..count {
+                match try_to_send(&mut switch, port, 0, mac(3), mac(port as u8), &[next[port]]) {
+                    Some(reached) => {
+                        prop_assert_eq!((reached, waiting & 1 << port), (1 << 3, 0));
+                        next[port] = next[port].wrapping_add(1);
+                    }
+                    None => {
+                        prop_assert!(switch.has_frame(3));
+                        waiting |= 1 << port;
+                        drain(&mut switch, &mut waiting, count);
+                    }
+                }
+            }
+        }
+        drain(&mut switch, &mut waiting, 8);
+        prop_assert_eq!(waiting, 0);
+        prop_assert_eq!(switch.counters(3).overflowed, 0);
+        for port in 0..3 {
+            let expected: Vec<u8> = (0..got[port].len()).map(|number| number as u8).collect();
+            prop_assert_eq!(got[port].len() % 256, usize::from(next[port]));
+            prop_assert_eq!(&got[port], &expected);
+        }
+    }
+
     /// Against queues of whole frames.
     #[test]
     fn agrees_with_a_model(

@@ -218,16 +218,23 @@ impl BlockBackend for SlowDisk {
 pub(in super::super) struct Cable {
     pub(in super::super) sent: Vec<Vec<u8>>,
     pub(in super::super) coming: VecDeque<Vec<u8>>,
+    /// How many frames more it takes, if that is limited.
+    pub(in super::super) room: Option<usize>,
 }
 
 impl NetPort for Cable {
-    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
+    fn send(&mut self, header: &[u8; 14], rest: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
         assert!(rest <= 1504);
+        if self.room == Some(0) {
+            return false;
+        }
+        self.room = self.room.map(|room| room - 1);
         let mut frame = header.to_vec();
         frame.resize(14 + rest, 0);
         if fill(&mut frame[14..]) {
             self.sent.push(frame);
         }
+        true
     }
 
     fn has_frame(&self) -> bool {

@@ -148,3 +148,30 @@ fn a_flood_one_way_does_not_stop_the_other() {
     run(&mut setup.card, &setup.memory);
     assert_eq!(setup.card.backend.sent.len(), 60);
 }
+
+#[test]
+fn a_frame_without_room_stays_in_the_queue() {
+    let mut setup = setup();
+    setup.card.backend.room = Some(2);
+    let frames: Vec<_> = (0..4).map(|seed| frame(60, seed)).collect();
+    for (place, frame) in frames.iter().enumerate() {
+        let at = BUFFERS + 0x8000 + place as u64 * 128;
+        setup.memory.poke(at, &[&[0; 12], &frame[..]].concat());
+        setup.transmit.add(&setup.memory, &[(at, 72, READ)]).unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(run(&mut setup.card, &setup.memory), Progress::Blocked);
+        assert_eq!(setup.card.backend.sent, frames[..2]);
+    }
+    assert_eq!(setup.transmit.collect(&setup.memory).len(), 2);
+    // What comes is not held up.
+    setup.offer(0, 2048);
+    setup.card.backend.coming.push_back(frame(60, 9));
+    assert_eq!(run(&mut setup.card, &setup.memory), Progress::Blocked);
+    assert!(setup.card.backend.coming.is_empty());
+    // With room it goes on where it was.
+    setup.card.backend.room = None;
+    assert_eq!(run(&mut setup.card, &setup.memory), Progress::Idle);
+    assert_eq!(setup.card.backend.sent, frames);
+    assert_eq!(setup.transmit.collect(&setup.memory).len(), 2);
+}
