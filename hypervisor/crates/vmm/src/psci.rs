@@ -14,8 +14,11 @@ pub const INTERNAL_FAILURE: i64 = -6;
 /// Says that the address is not one of the virtual machine's memory.
 pub const INVALID_ADDRESS: i64 = -9;
 
-/// Is what PSCI_VERSION and SMCCC_VERSION return: 1.1.
-const VERSION: i64 = 0x1_0001;
+/// Is what PSCI_VERSION returns: 1.1.
+const VERSION_OF_PSCI: i64 = 0x1_0001;
+/// Is what SMCCC_VERSION returns: 1.2, the first that returns more than four registers. FF-A needs it, and Linux does not
+/// look for FF-A below it.
+const VERSION_OF_SMCCC: i64 = 0x1_0002;
 /// Says that nobody has to be moved before a virtual CPU is turned off: there is no Trusted OS.
 const MIGRATION_NOT_REQUIRED: i64 = 2;
 
@@ -93,7 +96,8 @@ impl Request {
                 Self::Constant(if vendors { NOT_SUPPORTED } else { INVALID_PARAMETERS })
             }
             _ if wide => Self::Constant(NOT_SUPPORTED),
-            SMCCC_VERSION | PSCI_VERSION => Self::Constant(VERSION),
+            SMCCC_VERSION => Self::Constant(VERSION_OF_SMCCC),
+            PSCI_VERSION => Self::Constant(VERSION_OF_PSCI),
             SMCCC_ARCH_FEATURES => Self::Constant(match low(x1) {
                 SMCCC_VERSION | SMCCC_ARCH_FEATURES => 0,
                 _ => NOT_SUPPORTED,
@@ -144,7 +148,7 @@ mod tests {
     fn functions_are_found_by_their_numbers() {
         let decode = |x0| Request::decode([x0, 0, 0, 0]);
         assert_eq!(decode(0x8400_0000), Request::Constant(0x1_0001));
-        assert_eq!(decode(0x8000_0000), Request::Constant(0x1_0001));
+        assert_eq!(decode(0x8000_0000), Request::Constant(0x1_0002));
         assert_eq!(decode(0xdead_0000_8400_0002), Request::TurnOff, "the upper half does not count");
         assert_eq!(decode(0x8400_0006), Request::Constant(2));
         assert_eq!(decode(0x8400_0008), Request::SystemOff);
