@@ -27,6 +27,7 @@ use tantalum_hal::vm::{
     Access, Action, Conduit, Direction, Entry, Event, Exception, Fault, RegisterTrap, Start, SystemRegister,
 };
 use tantalum_types::{CallRegisters, Ipa, Pa};
+use tantalum_vmm::vcpu::State;
 
 const SYSTEM_OFF: [u64; 4] = [0x8400_0008, 0, 0, 0];
 const SYSTEM_RESET: [u64; 4] = [0x8400_0009, 0, 0, 0];
@@ -388,6 +389,27 @@ fn no_interrupt_is_lost_while_its_receiver_goes_to_sleep() {
         let bench = Bench::new([vm("one", homes)], [(id(0, 0), one), (id(0, 1), two)]);
         bench.run_in_threads(2);
     }
+}
+
+/// One that waits says so before it looks whether there is an interrupt to go on for. Between a look and a word that
+/// comes after it an interrupt would be made pending for somebody who seems to run, and would wake nobody.
+#[test]
+fn one_that_waits_says_so_before_it_looks_for_interrupts() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let looks = seen.clone();
+    let mut events = set_up_interrupts(0);
+    events.push(Event::Wait);
+    let one = first(events, |_, _| hvc(SYSTEM_OFF));
+    let bench = Bench::new([vm("one", [0])], [(id(0, 0), one)]);
+    let vmm = bench.vmm.clone();
+    let look = move || {
+        let vm = vmm.vm(id(0, 0).vm).unwrap();
+        looks.lock().unwrap().push(vm.vcpu(id(0, 0).index).unwrap().state());
+    };
+    assert!(bench.machine.when_looked_at.set(Box::new(look)).is_ok());
+    assert_eq!(bench.boot(), Action::Idle);
+    let seen = seen.lock().unwrap();
+    assert!(!seen.is_empty() && seen.iter().all(|state| *state == State::Waiting), "{seen:?}");
 }
 
 fn says(text: &str) -> Vec<Event> {

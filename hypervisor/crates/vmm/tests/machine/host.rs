@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, OnceLock};
 
 use tantalum_hal::vm::{Host, ListRegister, ListState, VirtualInterface};
 use tantalum_hal::{AccessError, CodeMemory, InterruptSetting, PhysicalMemory, TableMemory, Tlb, VmId};
@@ -70,6 +70,8 @@ pub struct Machine {
     pub typed: Mutex<VecDeque<u8>>,
     /// Processing elements that do not exist.
     pub missing: Mutex<BTreeSet<usize>>,
+    /// Runs when the virtual CPU interface is asked for its priority mask, as who looks for an interrupt does.
+    pub when_looked_at: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Machine {
@@ -83,6 +85,7 @@ impl Machine {
             shown: Mutex::default(),
             typed: Mutex::default(),
             missing: Mutex::default(),
+            when_looked_at: OnceLock::new(),
         }
     }
 
@@ -239,6 +242,9 @@ impl VirtualInterface for Machine {
     }
 
     fn machine_control(&self) -> u32 {
+        if let Some(look) = self.when_looked_at.get() {
+            look();
+        }
         self.element(|element| element.machine_control)
     }
 

@@ -3,8 +3,8 @@
 mod host;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tantalum_hal::PhysicalMemory;
 use tantalum_hal::vm::{
@@ -39,7 +39,7 @@ pub struct Guest<'a> {
 /// Is a hypervisor on a machine.
 pub struct Bench {
     pub machine: Machine,
-    pub vmm: Box<Vmm>,
+    pub vmm: Arc<Vmm>,
     cpus: Vec<Mutex<Cpu>>,
     scripts: HashMap<VmVcpuId, Mutex<Script>>,
     over: AtomicBool,
@@ -95,7 +95,7 @@ impl Bench {
         let vmm = builder.spawn(|| Box::new(Vmm::new())).unwrap().join().unwrap();
         let mut bench = Box::new(Self {
             machine,
-            vmm,
+            vmm: vmm.into(),
             cpus: CpuIndex::all().map(|cpu| Mutex::new(Cpu::new(cpu))).collect(),
             scripts: scripts.into_iter().map(|(id, script)| (id, Mutex::new(script))).collect(),
             over: AtomicBool::new(false),
@@ -104,7 +104,7 @@ impl Bench {
         });
         let manifest = manifest(vms);
         let Self { machine, vmm, .. } = &mut *bench;
-        vmm.configure(&manifest, machine);
+        Arc::get_mut(vmm).unwrap().configure(&manifest, machine);
         bench
     }
 
@@ -249,8 +249,8 @@ pub fn msr(register: [u8; 5], value: u64) -> Event {
 }
 
 /// Does these things in turn, and keeps how it went on after each; then it waits for ever.
-pub fn list(events: Vec<Event>) -> (Script, std::sync::Arc<Mutex<Vec<Entry>>>) {
-    let entries = std::sync::Arc::new(Mutex::new(Vec::new()));
+pub fn list(events: Vec<Event>) -> (Script, Arc<Mutex<Vec<Entry>>>) {
+    let entries = Arc::new(Mutex::new(Vec::new()));
     let kept = entries.clone();
     let mut events = events.into_iter();
     let script = Box::new(move |_: &mut Guest<'_>, entry| {
