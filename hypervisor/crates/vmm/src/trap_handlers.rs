@@ -196,7 +196,7 @@ impl Vmm {
         if vm.may_complain() {
             log::info!("vm {}: vCPU {}: nothing lies at {}", vm.name(), id.index.get(), access.address);
         }
-        Entry::Exception(Exception::DataAbort { virtual_address: access.virtual_address })
+        Entry::Exception(Exception::DataAbort { virtual_address: access.virtual_address, write })
     }
 
     fn read_uart<H: Host>(&self, cpu: &mut Cpu, vm: &Vm, offset: u32, size: u8, host: &H) -> u32 {

@@ -282,10 +282,10 @@ fn devices_are_where_qemu_has_them_and_nothing_else_is() {
     let values: Vec<i64> = [1, 2, 4, 5].map(|at: usize| value(&entries[at])).into();
     assert_eq!(values, [0x11, 0x31, 0x7472_6976, 4]);
     assert_eq!(value(&entries[3]) & 0xf0, 0x30, "GICv3");
-    let abort = |virtual_address| Entry::Exception(Exception::DataAbort { virtual_address });
-    assert_eq!(entries[6], abort(0xffff_0000_0a00_0200));
-    assert_eq!(entries[7], abort(0xffff_0000_0900_1000));
-    assert_eq!(entries[8], abort(5));
+    let abort = |virtual_address, write| Entry::Exception(Exception::DataAbort { virtual_address, write });
+    assert_eq!(entries[6], abort(0xffff_0000_0a00_0200, false));
+    assert_eq!(entries[7], abort(0xffff_0000_0900_1000, true));
+    assert_eq!(entries[8], abort(5, true));
     assert_eq!(entries[9], Entry::Exception(Exception::InstructionAbort { virtual_address: 6 }));
     assert_eq!(entries[10], Entry::Exception(Exception::Undefined));
     assert_eq!(entries[11], Entry::Exception(Exception::Undefined));
