@@ -346,6 +346,47 @@ fn one_that_is_woken_by_its_timer_does_not_wait_for_a_hog() {
 }
 
 #[test]
+fn the_virtual_timer_is_not_pending_once_its_deadline_has_moved() {
+    const PENDING: u64 = 0x080a_0000 + 0x1_0200;
+    let mut step = 0;
+    let script = first(set_up_interrupts(0), move |guest, entry| {
+        let is_active = || guest.machine.elements[guest.cpu].lock().unwrap().active.contains(&27);
+        let set_timer = |deadline| {
+            guest.machine.elements[guest.cpu].lock().unwrap().virtual_timer = Some(deadline);
+        };
+        step += 1;
+        match step {
+            1 => {
+                set_timer(now(guest));
+                Event::Interrupt
+            }
+            2 => {
+                assert!(is_active(), "it stands for the physical one");
+                read(PENDING, 4)
+            }
+            3 => {
+                assert_eq!(value(&entry), 1 << 27);
+                set_timer(now(guest) + 1000);
+                read(PENDING, 4)
+            }
+            4 => {
+                assert_eq!(value(&entry), 0);
+                assert!(!is_active(), "the physical one can come again");
+                assert_eq!(guest.machine.acknowledge(), None);
+                guest.machine.advance(1000);
+                Event::Interrupt
+            }
+            _ => {
+                assert_eq!(guest.machine.acknowledge(), Some(27), "when it is due it comes");
+                hvc(SYSTEM_OFF)
+            }
+        }
+    });
+    let bench = Bench::new([vm("one", [0])], [(id(0, 0), script)]);
+    assert_eq!(bench.boot(), Action::PowerOff);
+}
+
+#[test]
 fn the_physical_timer_is_emulated() {
     let control = [3, 3, 14, 2, 1];
     let mut events = set_up_interrupts(0);

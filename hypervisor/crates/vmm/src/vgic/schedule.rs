@@ -138,11 +138,13 @@ impl Vgic {
     /// Takes back what [`Self::pend_linked`] has made pending, since its reason is gone, if `vcpu` has not acknowledged
     /// it. [`Self::enter`] says that the physical one has to be ended.
     pub fn retract_linked(&self, vcpu: VcpuIndex, interface: &impl VirtualInterface, intid: u32) {
+        let is_linked = |part: &Vcpu| part.private.lock().bank.linked & bit(intid) != 0;
+        if intid >= PRIVATE || !self.vcpu(vcpu).is_some_and(is_linked) {
+            return;
+        }
         self.change_loaded(vcpu, interface, |view| {
-            if intid < PRIVATE {
-                let pending = bit(intid) & !view.private.bank.active;
-                view.private.bank.unlink(pending);
-            }
+            let pending = bit(intid) & !view.private.bank.active;
+            view.private.bank.unlink(pending);
         });
     }
 
