@@ -1,14 +1,16 @@
-//! What the machine makes of ESR_EL2 when a virtual CPU comes back. Its decoder is plain logic, in a crate that builds for
-//! the machine only.
+//! What the machine makes of ESR_EL2 when a virtual CPU comes back, and what it puts into ESR_EL1 when that goes on with an
+//! exception. Both are plain logic, in a crate that builds for the machine only.
 
 // What goes wrong in a helper has to stop the test there.
 #![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unreachable)]
 
+#[path = "../../crates/aarch64/src/vm/syndrome.rs"]
+mod injected;
 #[path = "../../crates/aarch64/src/vm/trap.rs"]
 mod trap;
 
 use proptest::prelude::*;
-use tantalum_hal::vm::SystemRegister;
+use tantalum_hal::vm::{Exception, SystemRegister};
 use trap::{Abort, DataAbort, SystemInstruction, Transfer, Trap};
 
 /// Builds ESR_EL2 of a 32-bit instruction: exception class and ISS.
@@ -162,5 +164,21 @@ proptest! {
             Trap::System(instruction) => prop_assert!(instruction.register < 32),
             _ => {}
         }
+    }
+}
+
+#[test]
+fn an_exception_says_what_it_is() {
+    let abort = |class: u64, write: u64| (class << 26 | 1 << 25 | write << 6 | EXTERNAL, Some(0x1234));
+    for (write, bit) in [(false, 0), (true, 1)] {
+        let exception = Exception::DataAbort { virtual_address: 0x1234, write };
+        assert_eq!(injected::syndrome(exception, true), abort(0x24, bit));
+        assert_eq!(injected::syndrome(exception, false), abort(0x25, bit));
+    }
+    let exception = Exception::InstructionAbort { virtual_address: 0x1234 };
+    assert_eq!(injected::syndrome(exception, true), abort(0x20, 0));
+    assert_eq!(injected::syndrome(exception, false), abort(0x21, 0));
+    for from_el0 in [false, true] {
+        assert_eq!(injected::syndrome(Exception::Undefined, from_el0), (1 << 25, None));
     }
 }

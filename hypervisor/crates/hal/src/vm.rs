@@ -210,6 +210,8 @@ pub enum Exception {
     DataAbort {
         /// FAR_EL1.
         virtual_address: u64,
+        /// ESR_EL1.ISS.WnR: whether it wrote.
+        write: bool,
     },
     /// A synchronous external abort of an instruction fetch.
     InstructionAbort {

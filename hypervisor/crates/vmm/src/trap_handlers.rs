@@ -127,6 +127,11 @@ impl Vmm {
         let (vm, _, id) = running;
         let size = access.size;
         let found = mmio::find(access.address.raw(), size, vm.vcpus.len(), vm.manifest.devices.len());
+        if matches!(found, Some((Device::Gic(_), _))) && !Self::is_timer_up(host) {
+            // The virtual CPU may have moved the deadline since the interrupt was passed on, and looks whether it is
+            // pending. It moves it untrapped, so that nothing says so earlier.
+            vm.vgic.retract_linked(id.index, host, H::VIRTUAL_TIMER);
+        }
         let entry = match (found, access.direction) {
             (Some((Device::Gic(frame), offset)), Direction::Read { to }) => {
                 let (value, concerned) = vm.vgic.read(id.index, host, frame, offset, size);
@@ -167,6 +172,11 @@ impl Vmm {
         self.go_on(cpu, running, entry, host)
     }
 
+    /// Tells whether the virtual timer of the virtual CPU whose registers are here raises its interrupt.
+    fn is_timer_up<H: Host>(host: &H) -> bool {
+        host.virtual_timer().is_some_and(|deadline| deadline <= host.now())
+    }
+
     /// Serves an access to memory that stage 2 maps by now: another virtual CPU changed that. Answers any other by an
     /// exception.
     fn access_memory<H: Host>(&self, (vm, _, id): Running<'_>, access: &Access, host: &H) -> Entry {
@@ -196,7 +206,7 @@ impl Vmm {
         if vm.may_complain() {
             log::info!("vm {}: vCPU {}: nothing lies at {}", vm.name(), id.index.get(), access.address);
         }
-        Entry::Exception(Exception::DataAbort { virtual_address: access.virtual_address })
+        Entry::Exception(Exception::DataAbort { virtual_address: access.virtual_address, write })
     }
 
     fn read_uart<H: Host>(&self, cpu: &mut Cpu, vm: &Vm, offset: u32, size: u8, host: &H) -> u32 {

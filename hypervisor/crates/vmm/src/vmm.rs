@@ -368,7 +368,7 @@ impl Vmm {
                 if vm.may_access(address, write, host) {
                     return self.go_on(cpu, running, Entry::Resume, host);
                 }
-                Exception::DataAbort { virtual_address }
+                Exception::DataAbort { virtual_address, write }
             }
             Fault::InstructionAbort { address, virtual_address } => {
                 if vm.may_access(address, false, host) {

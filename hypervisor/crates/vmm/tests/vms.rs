@@ -282,10 +282,10 @@ fn devices_are_where_qemu_has_them_and_nothing_else_is() {
     let values: Vec<i64> = [1, 2, 4, 5].map(|at: usize| value(&entries[at])).into();
     assert_eq!(values, [0x11, 0x31, 0x7472_6976, 4]);
     assert_eq!(value(&entries[3]) & 0xf0, 0x30, "GICv3");
-    let abort = |virtual_address| Entry::Exception(Exception::DataAbort { virtual_address });
-    assert_eq!(entries[6], abort(0xffff_0000_0a00_0200));
-    assert_eq!(entries[7], abort(0xffff_0000_0900_1000));
-    assert_eq!(entries[8], abort(5));
+    let abort = |virtual_address, write| Entry::Exception(Exception::DataAbort { virtual_address, write });
+    assert_eq!(entries[6], abort(0xffff_0000_0a00_0200, false));
+    assert_eq!(entries[7], abort(0xffff_0000_0900_1000, true));
+    assert_eq!(entries[8], abort(5, true));
     assert_eq!(entries[9], Entry::Exception(Exception::InstructionAbort { virtual_address: 6 }));
     assert_eq!(entries[10], Entry::Exception(Exception::Undefined));
     assert_eq!(entries[11], Entry::Exception(Exception::Undefined));
@@ -343,6 +343,47 @@ fn one_that_is_woken_by_its_timer_does_not_wait_for_a_hog() {
     assert_eq!(bench.boot(), Action::PowerOff);
     let worst = worst.load(Ordering::SeqCst);
     assert!(worst > 0 && worst <= 200, "it waits {worst} counts");
+}
+
+#[test]
+fn the_virtual_timer_is_not_pending_once_its_deadline_has_moved() {
+    const PENDING: u64 = 0x080a_0000 + 0x1_0200;
+    let mut step = 0;
+    let script = first(set_up_interrupts(0), move |guest, entry| {
+        let is_active = || guest.machine.elements[guest.cpu].lock().unwrap().active.contains(&27);
+        let set_timer = |deadline| {
+            guest.machine.elements[guest.cpu].lock().unwrap().virtual_timer = Some(deadline);
+        };
+        step += 1;
+        match step {
+            1 => {
+                set_timer(now(guest));
+                Event::Interrupt
+            }
+            2 => {
+                assert!(is_active(), "it stands for the physical one");
+                read(PENDING, 4)
+            }
+            3 => {
+                assert_eq!(value(&entry), 1 << 27);
+                set_timer(now(guest) + 1000);
+                read(PENDING, 4)
+            }
+            4 => {
+                assert_eq!(value(&entry), 0);
+                assert!(!is_active(), "the physical one can come again");
+                assert_eq!(guest.machine.acknowledge(), None);
+                guest.machine.advance(1000);
+                Event::Interrupt
+            }
+            _ => {
+                assert_eq!(guest.machine.acknowledge(), Some(27), "when it is due it comes");
+                hvc(SYSTEM_OFF)
+            }
+        }
+    });
+    let bench = Bench::new([vm("one", [0])], [(id(0, 0), script)]);
+    assert_eq!(bench.boot(), Action::PowerOff);
 }
 
 #[test]

@@ -6,14 +6,7 @@ use aarch64_cpu::registers::{
 use tantalum_hal::vm::Exception;
 
 use super::context::Context;
-
-/// Exception classes of ESR_EL1 for aborts from EL0. Those from EL1 are one above.
-const INSTRUCTION_ABORT: u64 = 0x20;
-const DATA_ABORT: u64 = 0x24;
-
-/// IL of ESR_EL1, and the fault status of a synchronous external abort.
-const LONG_INSTRUCTION: u64 = 1 << 25;
-const EXTERNAL_ABORT: u64 = 0x10;
+use super::syndrome::syndrome;
 
 /// Parts of PSTATE.
 const AARCH32: u64 = 1 << 4;
@@ -37,13 +30,7 @@ const SCTLR_DSSBS: u64 = 1 << 44;
 pub(super) fn inject(context: &mut Context, exception: Exception) {
     let before = context.registers.pstate;
     let from_el0 = before & AARCH32 != 0 || before & MODE == 0;
-    let class = |from_el0_class: u64| if from_el0 { from_el0_class } else { from_el0_class | 1 };
-    let abort = |from_el0_class| class(from_el0_class) << 26 | LONG_INSTRUCTION | EXTERNAL_ABORT;
-    let (syndrome, address) = match exception {
-        Exception::Undefined => (LONG_INSTRUCTION, None),
-        Exception::DataAbort { virtual_address } => (abort(DATA_ABORT), Some(virtual_address)),
-        Exception::InstructionAbort { virtual_address } => (abort(INSTRUCTION_ABORT), Some(virtual_address)),
-    };
+    let (syndrome, address) = syndrome(exception, from_el0);
     ESR_EL1.set(syndrome);
     if let Some(address) = address {
         FAR_EL1.set(address);

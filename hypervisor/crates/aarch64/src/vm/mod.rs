@@ -9,7 +9,7 @@
 //! | `context` | the registers of virtual CPUs, and the pool that they live in |
 //! | `trap` | what ESR_EL2 says of a virtual CPU that came back |
 //! | `access` | where in its memory a virtual CPU reached |
-//! | `inject` | exceptions that a virtual CPU is given |
+//! | `inject`, `syndrome` | exceptions that a virtual CPU is given |
 //! | `identification` | what the identification registers tell a virtual CPU |
 //! | `interface` | the GIC's CPU interface, and the virtual one |
 //! | `timer` | the hypervisor's timer and the virtual one |
@@ -24,6 +24,7 @@ mod identification;
 mod inject;
 pub mod interface;
 pub mod random;
+mod syndrome;
 pub mod timer;
 mod trap;
 

@@ -34,6 +34,8 @@ const GROUP_ENABLED: [u32; 2] = [1 << 4, 1 << 6];
 const GROUP_DISABLED: [u32; 2] = [1 << 5, 1 << 7];
 /// Traps ICC_DIR_EL1 (TDIR).
 const TRAP_DEACTIVATION: u32 = 1 << 14;
+/// Says that ends do not deactivate (ICH_VMCR_EL2.VEOIM).
+const TWO_STEPS: u32 = 1 << 9;
 /// Is the place of EOIcount, 5 bits.
 const END_COUNT: u32 = 27;
 
@@ -138,11 +140,13 @@ impl Vgic {
     /// Takes back what [`Self::pend_linked`] has made pending, since its reason is gone, if `vcpu` has not acknowledged
     /// it. [`Self::enter`] says that the physical one has to be ended.
     pub fn retract_linked(&self, vcpu: VcpuIndex, interface: &impl VirtualInterface, intid: u32) {
+        let is_linked = |part: &Vcpu| part.private.lock().bank.linked & bit(intid) != 0;
+        if intid >= PRIVATE || !self.vcpu(vcpu).is_some_and(is_linked) {
+            return;
+        }
         self.change_loaded(vcpu, interface, |view| {
-            if intid < PRIVATE {
-                let pending = bit(intid) & !view.private.bank.active;
-                view.private.bank.unlink(pending);
-            }
+            let pending = bit(intid) & !view.private.bank.active;
+            view.private.bank.unlink(pending);
         });
     }
 
@@ -219,7 +223,14 @@ impl View<'_> {
         if self.private.control & COUNTED_END != 0 {
             // What is active and in no list register now had none when the virtual CPU was entered: the ends that were
             // counted are theirs.
-            for _ in 0..interface.control() >> END_COUNT {
+            // With EOImode set, an end deactivates nothing. The architecture does not count it then, but QEMU does. What
+            // it counts then, deactivations by number, are trapped.
+            let ended = if interface.machine_control() & TWO_STEPS == 0 {
+                interface.control() >> END_COUNT
+            } else {
+                0
+            };
+            for _ in 0..ended {
                 self.end_most_urgent();
             }
             interface.set_control(self.private.control);

@@ -365,6 +365,33 @@ fn a_group_that_is_off_in_the_cpu_interface_keeps_nobody_out() {
 }
 
 #[test]
+fn an_end_of_two_steps_leaves_active_what_is_in_no_list_register() {
+    for counts_every_end in [false, true] {
+        let mut machine = Machine::new(1);
+        machine.interfaces = machine.interfaces.map(|one| one.counting_every_end(counts_every_end));
+        let interface = &machine.interfaces[0];
+        interface.set_up(0xff, 2, true);
+        for (intid, priority) in [(40, 0x80), (41, 0x40)] {
+            machine.priority(intid, priority);
+            assert_eq!(machine.vgic.pulse(intid), only(0));
+            assert_eq!(machine.enter(0), Entered::default());
+            assert_eq!(interface.acknowledge(), intid);
+            interface.end(intid);
+            machine.maintain(0);
+        }
+        let active = || machine.vgic.read(vcpu(0), interface, Frame::Distributor, 0x304, 4).0;
+        assert_eq!(active(), 3 << 8);
+        assert_eq!(machine.enter(0), Entered::default());
+        assert!(!interface.deactivate_by_number(41), "it is trapped");
+        machine.vgic.deactivate(vcpu(0), interface, 41);
+        assert_eq!(active(), 1 << 8);
+        assert_eq!(machine.enter(0), Entered::default());
+        assert!(interface.deactivate_by_number(40), "it is in the list register");
+        assert_eq!(active(), 0);
+    }
+}
+
+#[test]
 fn a_timer_ends_with_the_physical_one() {
     let machine = Machine::new(4);
     let interface = &machine.interfaces[0];

@@ -15,6 +15,9 @@ pub(super) struct Interface {
     control: Cell<u32>,
     machine_control: Cell<u32>,
     active_priorities: Cell<[[u32; 4]; 2]>,
+    /// Whether EOIcount counts every end of what is in no list register, as on QEMU, and not only those that would
+    /// deactivate it.
+    counts_every_end: bool,
     /// The physical interrupts that were deactivated with virtual ones.
     pub(super) deactivated: RefCell<Vec<u32>>,
     /// How often the hypervisor has reached for a register.
@@ -28,9 +31,14 @@ impl Interface {
             control: Cell::new(0),
             machine_control: Cell::new(0),
             active_priorities: Cell::default(),
+            counts_every_end: false,
             deactivated: RefCell::default(),
             reached: Cell::new(0),
         }
+    }
+
+    pub(super) fn counting_every_end(self, counts_every_end: bool) -> Self {
+        Self { counts_every_end, ..self }
     }
 
     fn reach(&self) {
@@ -79,7 +87,22 @@ impl Interface {
         self.active_priorities.set(active);
         if self.machine_control.get() & 1 << 9 == 0 {
             self.deactivate(intid);
+        } else if self.counts_every_end && !self.holds_active(intid) {
+            self.count_end();
         }
+    }
+
+    fn holds_active(&self, intid: u32) -> bool {
+        self.registers.borrow().iter().any(|register| Self::is_active(register, intid))
+    }
+
+    fn is_active(register: &ListRegister, intid: u32) -> bool {
+        register.intid == intid && matches!(register.state, ListState::Active | ListState::PendingAndActive)
+    }
+
+    fn count_end(&self) {
+        assert!(self.control.get() >> 27 < 31, "EOIcount overflows");
+        self.control.set(self.control.get() + (1 << 27));
     }
 
     /// Does what a write to ICC_DIR_EL1 does, and says whether it does it: else it is trapped.
@@ -93,13 +116,8 @@ impl Interface {
 
     fn deactivate(&self, intid: u32) {
         let mut registers = self.registers.borrow_mut();
-        let is_meant = |register: &&mut ListRegister| {
-            register.intid == intid
-                && matches!(register.state, ListState::Active | ListState::PendingAndActive)
-        };
-        let Some(register) = registers.iter_mut().find(is_meant) else {
-            assert!(self.control.get() >> 27 < 31, "EOIcount overflows");
-            self.control.set(self.control.get() + (1 << 27));
+        let Some(register) = registers.iter_mut().find(|register| Self::is_active(register, intid)) else {
+            self.count_end();
             return;
         };
         if register.state == ListState::PendingAndActive {

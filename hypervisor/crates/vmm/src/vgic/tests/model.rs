@@ -116,6 +116,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Bench {
     vgic: Vgic,
     list_registers: usize,
+    counts_every_end: bool,
     interfaces: Vec<Interface>,
     loaded: Vec<bool>,
     /// Whether the physical timer interrupt is active on each processing element.
@@ -128,11 +129,14 @@ fn index(cpu: usize) -> VcpuIndex {
 }
 
 impl Bench {
-    fn new(list_registers: usize) -> Self {
+    fn new(list_registers: usize, counts_every_end: bool) -> Self {
         let bench = Self {
             vgic: Vgic::new(VCPUS),
             list_registers,
-            interfaces: (0..VCPUS).map(|_| Interface::new(list_registers)).collect(),
+            counts_every_end,
+            interfaces: (0..VCPUS)
+                .map(|_| Interface::new(list_registers).counting_every_end(counts_every_end))
+                .collect(),
             loaded: vec![true; VCPUS],
             physical: vec![Cell::new(false); VCPUS],
             reference: Reference::new(VCPUS),
@@ -409,7 +413,8 @@ impl Bench {
             }
             Step::Move { cpu } => {
                 assert_eq!(self.vgic.wakes(index(cpu)), self.reference.wakes(cpu), "whether {cpu} wakes");
-                self.interfaces[cpu] = Interface::new(self.list_registers);
+                let interface = Interface::new(self.list_registers);
+                self.interfaces[cpu] = interface.counting_every_end(self.counts_every_end);
                 self.vgic.load(index(cpu), &self.interfaces[cpu]);
                 self.loaded[cpu] = true;
                 self.enter(cpu);
@@ -463,9 +468,9 @@ impl Bench {
     }
 }
 
-/// Runs the steps with so many list registers.
-fn check(list_registers: usize, steps: &[Step]) {
-    let mut bench = Bench::new(list_registers);
+/// Runs the steps with so many list registers, on an interface of either kind.
+fn check(list_registers: usize, counts_every_end: bool, steps: &[Step]) {
+    let mut bench = Bench::new(list_registers, counts_every_end);
     bench.set_up();
     bench.compare();
     for step in steps {
@@ -478,7 +483,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_comes_is_what_the_reference_says(list_registers in 1..=4_usize, steps in steps()) {
-        check(list_registers, &steps);
+    fn what_comes_is_what_the_reference_says(
+        list_registers in 1..=4_usize,
+        counts_every_end in any::<bool>(),
+        steps in steps(),
+    ) {
+        check(list_registers, counts_every_end, &steps);
     }
 }
