@@ -10,7 +10,7 @@ in
     sysroot = sysroots.qemu;
     inherit runner;
     image = packages.fullstack-image.override {
-      jobs = "boot,devices,disk_write tantalum.cpus=4 tantalum.devices=blk,net,console,rng";
+      jobs = "boot,devices,disk_write,ffa tantalum.cpus=4 tantalum.devices=blk,net,console,rng tantalum.ffa=1.1";
     };
     expect = ../../tests/scenarios/fullstack.txt;
     script = ''

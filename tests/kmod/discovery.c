@@ -7,18 +7,18 @@
 #include "protocol.h"
 #include "scenarios.h"
 
-/* NOT_SUPPORTED in x0: pKVM gives 64 bits, the SPMD hands on 32 of the SPMC's. */
-#define VERSION_REFUSED	(under_pkvm() ? U64_MAX : U32_MAX)
+/* NOT_SUPPORTED in x0: hypervisors give 64 bits, the SPMD hands on 32 of the SPMC's. */
+#define VERSION_REFUSED	(under_pkvm() || in_vm() ? U64_MAX : U32_MAX)
 
 static u64 version(u32 wanted)
 {
 	return ffa_call(FFA_VERSION, wanted).x[0];
 }
 
-/* Who asks for less learns what there is: pKVM has 1.1, the SPMC 1.2. */
+/* Who asks for less learns what there is: pKVM and a VM's hypervisor have 1.1, the SPMC 1.2. */
 static u64 version_there(void)
 {
-	return under_pkvm() ? FFA_VERSION_1_1 : FFA_VERSION_1_2;
+	return under_pkvm() || in_vm() ? FFA_VERSION_1_1 : FFA_VERSION_1_2;
 }
 
 static void version_on_this_cpu(void *unused)
@@ -74,12 +74,15 @@ static noinline void version_after_use(void)
 	expect_success(ffa_call(FFA_FEATURES, FFA_VERSION),
 		       "FFA_FEATURES(FFA_VERSION)");
 
-	/* Frozen. pKVM answers with what was negotiated, the SPMC refuses. */
+	/*
+	 * Frozen. pKVM answers with what was negotiated, the SPMC refuses, and a
+	 * VM's hypervisor refuses what is not the same in effect.
+	 */
 	expect_eq(version(FFA_VERSION_1_0),
 		  under_pkvm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
 		  "FFA_VERSION(1.0) after use");
 	expect_eq(version(other),
-		  under_pkvm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
+		  under_pkvm() || in_vm() ? FFA_VERSION_1_1 : VERSION_REFUSED,
 		  "FFA_VERSION(0x%x) after use", other);
 	expect_eq(version(FFA_PACK_VERSION_INFO(2, 0)), VERSION_REFUSED,
 		  "FFA_VERSION(2.0) after use");

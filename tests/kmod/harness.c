@@ -9,6 +9,7 @@
 #include <linux/string.h>
 
 #include "harness.h"
+#include "protocol.h"
 
 /* A loop that goes wrong would bury the first, telling line under the rest. */
 #define MAX_FAILURES_SHOWN	20
@@ -16,6 +17,10 @@
 static bool pkvm = true;
 module_param(pkvm, bool, 0444);
 MODULE_PARM_DESC(pkvm, "whether pKVM stands between Linux and the firmware");
+
+static ushort vm;
+module_param(vm, ushort, 0444);
+MODULE_PARM_DESC(vm, "id of the virtual machine that this kernel is in; 0: it is a host");
 
 static unsigned int version = FFA_1(1);
 module_param(version, uint, 0444);
@@ -33,6 +38,16 @@ static atomic_t failures;
 bool under_pkvm(void)
 {
 	return pkvm;
+}
+
+bool in_vm(void)
+{
+	return vm != 0;
+}
+
+u16 own_id(void)
+{
+	return vm;
 }
 
 u32 host_version(void)

@@ -47,6 +47,14 @@ __printf(1, 2) void note(const char *fmt, ...);
 bool under_pkvm(void);
 
 /*
+ * Whether this kernel is in a virtual machine whose hypervisor relays FF-A: which
+ * answers some calls itself, keeps others from the machine, and owns the
+ * notifications' bitmaps, the schedule receiver interrupt and the scheduling of
+ * partitions.
+ */
+bool in_vm(void);
+
+/*
  * The version of FF-A that this endpoint speaks for the whole of this boot: 1.1,
  * which Linux's driver asks for, or 1.2. Once it is 1.2, that driver is refused.
  */

@@ -7,16 +7,19 @@
 #ifndef TANTALUM_PROTOCOL_H
 #define TANTALUM_PROTOCOL_H
 
+#include <linux/types.h>
 #include <linux/uuid.h>
 
-#define HOST_ID		0x0000
+/* This kernel's own: 0 for a host, the number of a virtual machine from 1 on. */
+u16 own_id(void);
+#define HOST_ID		own_id()
 #define SPMC_ID		0x8000
 #define ECHO_ID		0x8001
 #define IRQ_ID		0x8002
 #define RELAY_ID	0x8003
 /* Ids that nobody has. */
 #define ABSENT_SP_ID	0x8004
-#define ABSENT_VM_ID	0x0001
+#define ABSENT_VM_ID	(HOST_ID + 1)
 
 #define CPU_COUNT	4
 

@@ -40,6 +40,7 @@ fi
 # What was asked of the kernel, and which version the scenarios are to speak. Should pKVM not have come up, the scenarios find
 # out: without it the firmware answers calls that pKVM would refuse.
 pkvm=0
+vm=0
 read -r cmdline </proc/cmdline
 version=
 for word in $cmdline; do
@@ -47,6 +48,7 @@ for word in $cmdline; do
 		tantalum.ffa=1.1) version=0x10001 ;;
 		tantalum.ffa=1.2) version=0x10002 ;;
 		tantalum.ffa=*) fail "unknown $word; the scenarios speak FF-A 1.1 or 1.2" ;;
+		tantalum.vm=*) vm=${word#*=} ;;
 		kvm-arm.mode=protected) pkvm=1 ;;
 		kvm-arm.mode=*) pkvm=0 ;;
 	esac
@@ -57,6 +59,6 @@ if [ -d /sys/module/tantalum_ffa_test ]; then
 fi
 
 only=$(echo "$*" | tr ' ' ',')
-insmod "$MODULES/tantalum_ffa_test.ko" "pkvm=$pkvm" "first=$first" \
+insmod "$MODULES/tantalum_ffa_test.ko" "pkvm=$pkvm" "vm=$vm" "first=$first" \
 	"driver=$MODULES/ffa-module.ko" ${version:+"version=$version"} ${only:+"only=$only"} ||
 	fail "cannot load $MODULES/tantalum_ffa_test.ko"

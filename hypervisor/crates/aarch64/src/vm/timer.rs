@@ -38,6 +38,24 @@ pub fn virtual_deadline() -> Option<u64> {
     (control & (ENABLE | MASK) == ENABLE).then(|| CNTV_CVAL_EL0.get().saturating_add(CNTVOFF_EL2.get()))
 }
 
+/// Makes a call during which the virtual counter of this processing element is the physical one, and the virtual timer
+/// fires when it does otherwise.
+///
+/// The secure world has a CNTVOFF_EL2 of its own, which is zero, but the timer is one for both worlds: compared with a
+/// counter that is ahead, it fires at once and all the time, and no partition gets on.
+pub fn at_physical_count<T>(call: impl FnOnce() -> T) -> T {
+    let (offset, compare_value) = (CNTVOFF_EL2.get(), CNTV_CVAL_EL0.get());
+    // In an order in which it does not fire in between.
+    CNTV_CVAL_EL0.set(compare_value.saturating_add(offset));
+    CNTVOFF_EL2.set(0);
+    isb(SY);
+    let result = call();
+    CNTVOFF_EL2.set(offset);
+    CNTV_CVAL_EL0.set(compare_value);
+    isb(SY);
+    result
+}
+
 /// Holds the virtual timer of a virtual CPU, and what its counter is behind the physical one.
 #[derive(Clone, Copy)]
 pub(super) struct VirtualTimer {

@@ -220,9 +220,11 @@ impl<const TABLES: usize> Host for VmHost<TABLES> {
         firmware::cpu_on(cpu_affinity(cpu).into())
     }
 
+    // There are many callers, and next to the call itself it is nothing to get here.
+    #[inline(never)]
     fn call_firmware(&self, call: &CallRegisters) -> CallRegisters {
         let mut registers = *call;
-        smc::call(&mut registers);
+        timer::at_physical_count(|| smc::call(&mut registers));
         registers
     }
 
