@@ -144,6 +144,7 @@ in
     spmc_trace = spmc-trace;
     rules = ./no-fp.awk;
     elf = ./elf.py;
+    pools = ../../../hypervisor/crates/spmc/pools.txt;
     script = ''
       . "$cases"
       suite lint-binary
@@ -155,9 +156,9 @@ in
       # The call graph comes from the disassembly; elf.py says what that cannot see.
       check 'no panic is reachable from the logic of the SPMC' python3 "$elf" panics "$spmc/spmc.elf"
       check 'the SPMC has room for its deepest stacks' python3 "$elf" stacks "$spmc/spmc.elf"
-      check 'the memory of the SPMC' python3 "$elf" memory "$spmc/spmc.elf"
+      check 'the memory of the SPMC' python3 "$elf" memory "$spmc/spmc.elf" "$pools"
       python3 "$elf" stacks "$spmc/spmc.elf" || true
-      python3 "$elf" memory "$spmc/spmc.elf" || true
+      python3 "$elf" memory "$spmc/spmc.elf" "$pools" || true
       no_recorder() {
         # Symbols, strings and debugging information alike. That it would be found, the other SPMC shows.
         grep -q tantalum_trace "$spmc_trace/spmc.elf"

@@ -1,8 +1,9 @@
-"""What the released SPMC's ELF shows: elf.py RULE ELF [--tools PREFIX] [--verbose]
+"""What the released SPMC's ELF shows: elf.py RULE ELF [POOLS] [--tools PREFIX] [--verbose]
 
   panics   no panic machinery is reachable from code of a logic crate; each breach names the function and the line
   stacks   how deep the stack gets from each entry point, and that it has room for that
-  memory   how large the sections and the objects in them are
+  memory   how large the sections, the objects in them and the pools are; POOLS is `crates/spmc/pools.txt`, which says
+           what the SPMC's state is made of
 
 The call graph is read from the disassembly. What calls by a register cannot be followed:
 
@@ -305,20 +306,63 @@ def stacks(elf, tools, verbose):
     return good
 
 
-def memory(elf, tools, verbose):
+# The pools of the SPMC by the ends of their symbols. What `SPMC` is made of, `crates/spmc/pools.txt` says.
+POOLS = [
+    (r"spmc::PLATFORM", "stage-2 tables, and the board"),
+    (r"stage1::TABLES", "stage-1 tables"),
+    (r"context::SLOTS", "registers of execution contexts"),
+    (r"layout::STACKS", "stacks, with their guard pages"),
+    (r"layout::EMERGENCY_STACKS", "stacks for what goes wrong"),
+    (r"spmc::SPMC", None),
+]
+
+# Is the lock around the SPMC's state.
+LOCK = 8
+
+
+def print_pools(objects, written):
+    """Prints the bytes of each pool, and says whether they are all there and what is written of them is so."""
+    good, total = True, 0
+    for pattern, what in POOLS:
+        sizes = [size for size, name in objects if re.search(pattern + r"(::h[0-9a-f]{16})?$", name)]
+        if len(sizes) != 1:
+            print(f"there are {len(sizes)} objects {pattern}")
+            good = False
+            continue
+        total += sizes[0]
+        if what:
+            print(f"pool {sizes[0]:8} bytes {what}")
+            continue
+        # What is written is for numbers of partitions; the symbol says which this image is built for.
+        wholes = [count for count, size, name in written if name == "whole" and size + LOCK == sizes[0]]
+        parts = [(size, name) for count, size, name in written if [count] == wholes and name != "whole"]
+        for size, name in parts:
+            print(f"pool {size:8} bytes {name}")
+        if sum(size for size, _ in parts) + LOCK != sizes[0]:
+            print(f"the SPMC's state has {sizes[0]} bytes, a lock of {LOCK} among them: that is not written down")
+            good = False
+    print(f"     {total:8} bytes in all pools")
+    return good
+
+
+def memory(elf, tools, verbose, pools):
     sections = run(tools + "objdump", "--section-headers", elf)
     for line in sections.splitlines():
         row = re.match(r"^\s*\d+\s+(\.(?!debug|symtab|strtab|shstrtab|comment)\S+)\s+([0-9a-f]{8})\s+([0-9a-f]{8,16})", line)
         if row and int(row[2], 16):
             print(f"{row[1]:24} {int(row[2], 16):8} bytes at {int(row[3], 16):#x}")
-    rows = []
+    objects = []
     for line in run(tools + "nm", "--print-size", "--demangle", "--defined-only", elf).splitlines():
         row = re.match(r"^[0-9a-f]+ ([0-9a-f]+) [bBdD] (.*)$", line)
-        if row and int(row[1], 16) >= 1024:
-            rows.append((int(row[1], 16), row[2]))
-    for size, name in sorted(rows, reverse=True):
-        print(f"  {size:8} bytes {name}")
-    return bool(rows)
+        if row:
+            objects.append((int(row[1], 16), row[2]))
+    for size, name in sorted(objects, reverse=True):
+        if size >= 1024:
+            print(f"  {size:8} bytes {name}")
+    with open(pools, encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split(maxsplit=2) for line in file]
+    written = [(int(count), int(size), name) for count, size, name in rows]
+    return print_pools(objects, written)
 
 
 def main():
@@ -330,11 +374,12 @@ def main():
         tools = arguments[at + 1]
         del arguments[at : at + 2]
     arguments = [argument for argument in arguments if not argument.startswith("--")]
-    rules = {"panics": panics, "stacks": stacks, "memory": memory}
-    if len(arguments) != 2 or arguments[0] not in rules:
+    rules = {"panics": (panics, 0), "stacks": (stacks, 0), "memory": (memory, 1)}
+    rule, more = rules.get(arguments[0] if arguments else "", (None, 0))
+    if rule is None or len(arguments) != 2 + more:
         sys.exit(__doc__)
     sys.setrecursionlimit(10000)
-    sys.exit(0 if rules[arguments[0]](arguments[1], tools, verbose) else 1)
+    sys.exit(0 if rule(arguments[1], tools, verbose, *arguments[2:]) else 1)
 
 
 main()

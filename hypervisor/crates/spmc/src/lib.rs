@@ -55,6 +55,8 @@ mod notify;
 mod paravirtual;
 mod partition;
 mod partition_call;
+#[cfg(all(test, not(shuttle)))]
+mod pools;
 mod power;
 mod pristine;
 mod regions;

@@ -70,6 +70,24 @@ pub(crate) struct Partition {
     pristine: Option<Pristine>,
 }
 
+/// Counts the bytes of a place for a partition.
+#[cfg(all(test, not(shuttle)))]
+pub(crate) const SIZE: usize = size_of::<Option<Partition>>();
+
+/// Returns the names and the bytes of the pools that each partition has its own of.
+#[cfg(all(test, not(shuttle)))]
+pub(crate) const fn sizes() -> [(&'static str, usize); 4] {
+    [
+        ("states of execution contexts", size_of::<Vec<SharedVcpu, MAX_VCPUS>>()),
+        (
+            "interrupts of partitions",
+            size_of::<[ContextInterrupts; MAX_VCPUS]>() + size_of::<OwnedInterrupts>(),
+        ),
+        ("mailboxes of partitions", size_of::<Endpoint>()),
+        ("what partitions begin anew from", size_of::<Option<Pristine>>()),
+    ]
+}
+
 /// Holds the translation of both IPA spaces. Whoever changes a mapping takes the lock around it.
 #[derive(Debug)]
 struct Tables {

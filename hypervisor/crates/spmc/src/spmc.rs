@@ -91,6 +91,17 @@ pub struct Cpu {
     pub(crate) leaving: bool,
 }
 
+/// Returns the names and the bytes of the pools that there is one of.
+#[cfg(all(test, not(shuttle)))]
+pub(crate) fn sizes() -> [(&'static str, usize); 4] {
+    [
+        ("share transactions and the ledger of pages", size_of::<Mutex<Ledger>>()),
+        ("mailboxes of the normal world", size_of::<Endpoint>() + size_of::<Mutex<VmMailboxes>>()),
+        ("notification tables", size_of::<Mutex<Notifications>>()),
+        ("which stage-2 tables are free", size_of::<Mutex<TablePool<TABLE_PAGES>>>()),
+    ]
+}
+
 impl Cpu {
     /// Builds the state of a processing element that has just been started.
     pub const fn new(index: CpuIndex) -> Self {
