@@ -218,6 +218,7 @@ impl Vmm {
     }
 
     /// Lets a device do what it has to do.
+    #[inline(never)]
     pub(crate) fn run_device<H: Host>(&self, cpu: &mut Cpu, vm: &Vm, index: usize, host: &H) {
         let Some(devices) = self.devices(vm.index()) else { return };
         let Some(slot) = devices.slots.get(index) else { return };
@@ -299,6 +300,7 @@ impl Vmm {
     }
 
     /// Lets the processing element of the virtual machine's first virtual CPU run a device at the system count `at`.
+    #[inline(never)]
     fn remind<H: Host>(&self, cpu: &mut Cpu, vm: &Vm, index: usize, at: u64, host: &H) {
         let Some(devices) = self.devices(vm.index()) else { return };
         let earlier = devices.note(index, at);
@@ -361,7 +363,7 @@ impl Vmm {
                     let second = |limit: PortLimit| Limit {
                         frames: limit.frames,
                         bytes: limit.bytes,
-                        slice: host.frequency(),
+                        slice: u32::try_from(host.frequency()).unwrap_or(u32::MAX),
                     };
                     let config = PortConfig { mac, limit: limit.map(second) };
                     // The manifest's ports and addresses are each one device's.

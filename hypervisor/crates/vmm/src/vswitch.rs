@@ -301,6 +301,7 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
     }
 
     /// Returns a bit for each port that a frame from port `from` is for.
+    #[inline(never)]
     fn targets(&self, from: usize, destination: &[u8; 6], now: u64) -> u32 {
         // These are for the switch itself, which speaks no such protocol (IEEE 802.1Q, table 8-1).
         if matches!(destination, [0x01, 0x80, 0xc2, 0, 0, 0..=15]) {
@@ -337,15 +338,19 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
     }
 
     /// Tells whether a frame from port `from` must not bear this address.
+    #[inline(never)]
     fn is_forged(&self, from: usize, source: &[u8; 6]) -> bool {
         is_group(source) || self.owner(source).is_some_and(|owner| owner != from)
     }
 
     /// Returns the port whose device has this address.
+    // Out of line, as the others here that are used more than once: the image is to be small.
+    #[inline(never)]
     fn owner(&self, mac: &[u8; 6]) -> Option<usize> {
         self.ports.iter().position(|port| port.connected && port.config.mac == *mac)
     }
 
+    #[inline(never)]
     fn frame(&mut self, place: u16) -> Option<&mut Frame> {
         let place = usize::from(place);
         self.frames.get_mut(place.checked_div(QUEUE)?)?.get_mut(place.checked_rem(QUEUE)?)
@@ -364,6 +369,7 @@ impl<const PORTS: usize, const QUEUE: usize> Switch<PORTS, QUEUE> {
         Some(place)
     }
 
+    #[inline(never)]
     fn release(&mut self, place: u16) {
         let next = self.free;
         if let Some(frame) = self.frame(place) {

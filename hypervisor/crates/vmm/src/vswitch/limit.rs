@@ -8,7 +8,7 @@ pub struct Limit {
     /// How many bytes, headers among them.
     pub bytes: u32,
     /// In which time, in the caller's unit, not zero.
-    pub slice: u64,
+    pub slice: u32,
 }
 
 /// Holds what a port may still send.
@@ -57,14 +57,16 @@ impl Bucket {
     }
 
     /// Adds what has come in at `rate` per `slice`, up to `rate`.
-    fn refill(&mut self, rate: u32, slice: u64, now: u64) {
+    fn refill(&mut self, rate: u32, slice: u32, now: u64) {
+        let slice = u64::from(slice);
+        // A product of two numbers of 32 bits and a number of 32 bits do not overflow.
         let elapsed = now.saturating_sub(self.since).min(slice);
-        let earned = u128::from(elapsed).saturating_mul(rate.into()).saturating_add(self.fraction.into());
-        let whole = earned.checked_div(slice.into()).unwrap_or(0);
-        let fraction = earned.checked_rem(slice.into()).unwrap_or(0);
+        let earned = elapsed.saturating_mul(rate.into()).saturating_add(self.fraction);
+        let whole = earned.checked_div(slice).unwrap_or(0);
+        let fraction = earned.checked_rem(slice).unwrap_or(0);
         self.level = self.level.saturating_add(u32::try_from(whole).unwrap_or(u32::MAX)).min(rate);
         // A full bucket takes nothing more, not even a part.
-        self.fraction = if self.level == rate { 0 } else { u64::try_from(fraction).unwrap_or(0) };
+        self.fraction = if self.level == rate { 0 } else { fraction };
         self.since = now.max(self.since);
     }
 }
@@ -94,7 +96,7 @@ mod tests {
                 while allowance.take(&limit, 1, now) {
                     sent.push(now);
                 }
-                let earned = now * u64::from(frames) / limit.slice;
+                let earned = now * u64::from(frames) / u64::from(limit.slice);
                 prop_assert_eq!(sent.len() as u64, u64::from(frames) + earned, "at {}", now);
             }
         }
