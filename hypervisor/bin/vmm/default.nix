@@ -23,8 +23,8 @@ lib.cargo {
     cp "target/$target/release/vmm" "$out/vmm.elf"
     aarch64-linux-gnu-objcopy -O binary "$out/vmm.elf" "$out/vmm.bin"
     size=$(stat -c %s "$out/vmm.bin")
-    if [ "$size" -gt 200000 ]; then
-      echo "vmm.bin has $size bytes: it is to have at most 200,000"
+    if [ "$size" -gt $((200 * 1024)) ]; then
+      echo "vmm.bin has $size bytes: it is to have at most 200 KB"
       exit 1
     fi
   '';
