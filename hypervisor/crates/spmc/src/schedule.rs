@@ -399,6 +399,16 @@ impl Spmc {
         self.chain_from(tail).any(|id| id.partition == partition)
     }
 
+    /// Tells whether an execution context of `partition` goes on only when `tail` has answered: it is part of the chain,
+    /// or waits for one that is and whose partition is being stopped, and is told so when this chain ends.
+    pub(crate) fn waits_for(&self, partition: PartitionIndex, tail: VcpuId) -> bool {
+        let links = core::iter::successors(Some(tail), |id| match self.waiter_of(*id)? {
+            Waiter::Partition(caller) => Some(caller),
+            Waiter::Boot | Waiter::NormalWorld | Waiter::Power | Waiter::Interrupted => None,
+        });
+        links.take(MAX_PARTITIONS).any(|id| id.partition == partition)
+    }
+
     /// Returns the execution context to which the normal world gave the processing element on which `tail`
     /// runs or ran.
     fn head_of(&self, tail: VcpuId) -> VcpuId {

@@ -84,7 +84,7 @@ impl Spmc {
         caller.vcpu()?.block(callee, Cycle::DirectRequest)?;
         self.enter_for_service(cpu, callee, Origin::Partition(caller.id), request).map_err(|status| {
             let _ = self.with_vcpu(caller.id, |vcpu| vcpu.unblock(callee));
-            let cycle = status == Status::Busy && self.chain_contains(caller.id, partition.index());
+            let cycle = status == Status::Busy && self.waits_for(partition.index(), caller.id);
             if cycle { Status::Denied } else { status }
         })
     }
