@@ -85,7 +85,10 @@ pub(crate) fn end(cpu: CpuIndex, intid: u32) {
 
 /// Sets up an interrupt, which is private to `cpu` or shared.
 pub(crate) fn configure(cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
-    with_gic(intid, |gic, id| configure_in(gic, cpu, id, setting));
+    let group = if setting.secure { Group::Secure(SecureIntGroup::Group1S) } else { Group::Group1NS };
+    // The lower half of the priorities is the Secure world's, and of that the upper quarter EL3's.
+    let priority = PRIORITY | setting.priority >> 2;
+    with_gic(intid, |gic, id| configure_in(gic, cpu, id, setting, group, priority));
 }
 
 /// Makes an SGI of `cpu` the normal world's.
@@ -111,11 +114,17 @@ fn with_gic(intid: u32, change: impl FnOnce(&mut GicV3<'_>, IntId) -> Result<(),
     }
 }
 
-fn configure_in(
+/// Sets up an interrupt, which is private to `cpu` or shared, in `group` and with `priority`; all else is as `setting` says.
+///
+/// # Errors
+/// As the crate has them: there is no such interrupt or processing element.
+pub(crate) fn configure_in(
     gic: &mut GicV3<'_>,
     cpu: CpuIndex,
     intid: IntId,
     setting: &InterruptSetting,
+    group: Group,
+    priority: u8,
 ) -> Result<(), GicError> {
     let element = Some(cpu.get());
     // Changed while it is off, as the architecture asks for (GICv3, section 12.9.9).
@@ -123,10 +132,8 @@ fn configure_in(
     if !setting.enabled {
         return Ok(());
     }
-    let group = if setting.secure { Group::Secure(SecureIntGroup::Group1S) } else { Group::Group1NS };
     gic.set_group(intid, element, group)?;
-    // The lower half of the priorities is the Secure world's, and of that the upper quarter EL3's.
-    gic.set_interrupt_priority(intid, element, PRIORITY | setting.priority >> 2)?;
+    gic.set_interrupt_priority(intid, element, priority)?;
     let trigger = match setting.trigger {
         Trigger::Edge => arm_gic::Trigger::Edge,
         Trigger::Level => arm_gic::Trigger::Level,

@@ -9,6 +9,7 @@ mod board;
 pub mod console;
 mod interrupts;
 mod platform;
+mod serial;
 pub mod vm;
 
 pub use board::{WrongMemory, cpu_index, secure_regions, spmc_manifest};

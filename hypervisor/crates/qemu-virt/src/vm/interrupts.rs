@@ -3,9 +3,9 @@
 //! The lock is for registers that several interrupts share. Whoever has it runs with every interrupt masked and waits
 //! for nobody, and an interrupt is taken and ended without it.
 
+use arm_gic::UniqueMmioPointer;
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicError, GicV3, Group};
-use arm_gic::{IntId, UniqueMmioPointer};
 use spin::Mutex;
 use tantalum_aarch64::vm::{interface, timer};
 use tantalum_hal::{InterruptSetting, Trigger};
@@ -13,7 +13,7 @@ use tantalum_types::{CpuIndex, MAX_CPUS};
 
 use super::layout;
 use crate::board;
-use crate::interrupts::known;
+use crate::interrupts::{configure_in, known};
 
 /// The SGI by which processing elements call each other to the hypervisor. Firmware keeps 8 to 15 for the Secure world.
 pub(super) const KICK: u32 = 1;
@@ -89,37 +89,10 @@ pub(super) fn configure(cpu: CpuIndex, intid: u32, setting: &InterruptSetting) {
         log::error!("there is no interrupt {intid}");
         return;
     };
-    let done = GIC.lock().as_mut().map(|gic| configure_in(gic, cpu, id, setting));
+    let priority = setting.priority.min(LOWEST_PRIORITY);
+    let configure = |gic: &mut _| configure_in(gic, cpu, id, setting, Group::Group1NS, priority);
+    let done = GIC.lock().as_mut().map(configure);
     if let Some(Err(error)) = done {
         log::error!("interrupt {intid} cannot be set up: {error}");
     }
-}
-
-fn configure_in(
-    gic: &mut GicV3<'_>,
-    cpu: CpuIndex,
-    intid: IntId,
-    setting: &InterruptSetting,
-) -> Result<(), GicError> {
-    let element = Some(cpu.get());
-    // Changed while it is off, as the architecture asks for (GICv3, section 12.9.9).
-    gic.enable_interrupt(intid, element, false)?;
-    if !setting.enabled {
-        return Ok(());
-    }
-    gic.set_group(intid, element, Group::Group1NS)?;
-    gic.set_interrupt_priority(intid, element, setting.priority.min(LOWEST_PRIORITY))?;
-    let trigger = match setting.trigger {
-        Trigger::Edge => arm_gic::Trigger::Edge,
-        Trigger::Level => arm_gic::Trigger::Level,
-    };
-    // An SGI is a change by nature.
-    if !intid.is_sgi() {
-        gic.set_trigger(intid, element, trigger)?;
-    }
-    if !intid.is_private() {
-        // The affinity of a processing element is its index.
-        gic.distributor().set_routing(intid, Some(setting.target.get() as u64))?;
-    }
-    gic.enable_interrupt(intid, element, true)
 }
