@@ -6,7 +6,7 @@ apt_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 have_apt() { [ -x /usr/lib/apt/apt-helper ] && command -v apt-get > /dev/null; }
 
-# apt_mirrors ARCHIVE: base URIs that may serve `debian` or `debian-security`, best first.
+# apt_mirrors ARCHIVE: base URIs that may serve `debian` or `debian-security`, best first; none if the machine uses none.
 # TANTALUM_DEBIAN_MIRROR and TANTALUM_SECURITY_MIRROR replace what the machine is set up with.
 apt_mirrors() {
   local archive=$1 override suites
@@ -25,13 +25,10 @@ apt_mirrors() {
     printf '%s\n' "${override%/}"
     return
   fi
-  {
-    # apt itself reads the sources, in whichever of their formats they are.
-    apt-get update --print-uris 2> /dev/null \
-      | sed -nE "s#^'(.*/$archive)/dists/$suites/InRelease'.*#\\1#p" || true
-    # The public names, for machines that use no Debian mirror themselves.
-    echo "http://deb.debian.org/$archive"
-  } | awk '!seen[$0]++'
+  # apt itself reads the sources, in whichever of their formats they are.
+  { apt-get update --print-uris 2> /dev/null || true; } \
+    | sed -nE "s#^'(.*/$archive)/dists/$suites/InRelease'.*#\\1#p" \
+    | awk '!seen[$0]++'
 }
 
 # apt_fetch URI FILE SHA256: one file by apt's own transports, proxies and all. Quiet; the caller reports.
