@@ -3,6 +3,7 @@
 #
 #   suite NAME             begin
 #   check NAME COMMAND...  one case; it fails when the command does, and what the command said is kept
+#   said                   print what the last of them said, for the log
 #   suite_end              write $out/junit.xml
 
 suite() {
@@ -22,6 +23,7 @@ check() {
   set +e
   (set -e; "$@") > "$log" 2>&1
   local status=$?
+  case_status=$status
   set -e
   if [ "$status" -eq 0 ]; then
     echo "ok      $name"
@@ -32,6 +34,11 @@ check() {
     failure="<failure message=\"exit status $status\">$(tail -n 200 "$log" | escape_xml)</failure>"
   fi
   suite_cases+="  <testcase classname=\"$suite_name\" name=\"$(escape_xml <<< "$name")\">$failure</testcase>"$'\n'
+}
+
+# Print what the command of the last case said, which is kept from who reads the log unless the case has failed.
+said() {
+  [ "$case_status" -ne 0 ] || cat /tmp/case.log
 }
 
 suite_end() {
